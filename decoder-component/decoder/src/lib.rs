@@ -1,0 +1,33 @@
+//! PostgreSQL's pgoutput stream decoded into Debezium change events: a function of bytes.
+//!
+//! [`Decoder::decode`] takes whole `XLogData` frames and appends packed records, as
+//! `wit/decoding.wit` lays both out. It has no socket, no clock and no global state: the compiler
+//! keeps it so (`no_std`), and the component around it imports nothing.
+//!
+//! The decoder asks and the caller answers: where a frame names a relation, [`Decoded::stop`] is
+//! [`Stop::Unknown`] and the catalog's facts are given by [`Decoder::learn`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod decoder;
+mod error;
+mod facts;
+mod json;
+pub mod limits;
+mod lsn;
+mod message;
+mod options;
+mod reader;
+mod record;
+mod relation;
+mod value;
+
+pub use decoder::{Decoded, Decoder, Question, Stop};
+pub use error::{DecodeError, DecodeErrorKind, OptionError, RestoreError};
+pub use facts::{
+    Attribute, ColumnFacts, Facts, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
+};
+pub use lsn::{Lsn, LsnParseError};
+pub use options::Options;

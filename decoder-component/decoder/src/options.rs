@@ -1,0 +1,352 @@
+//! Debezium's options, by its own names and with its defaults, parsed once.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::error::OptionError;
+
+/// How events are rendered. Valid once made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) format: Format,
+    pub(crate) topic_prefix: String,
+    pub(crate) topic_delimiter: String,
+    pub(crate) database: String,
+    pub(crate) decimal: DecimalMode,
+    pub(crate) time: TimeMode,
+    pub(crate) interval: IntervalMode,
+    pub(crate) hstore: HstoreMode,
+    pub(crate) binary: BinaryMode,
+    pub(crate) money_fraction_digits: u16,
+    pub(crate) include_unknown: bool,
+    pub(crate) unavailable: Vec<u8>,
+    pub(crate) tombstones: bool,
+    pub(crate) skipped: Skipped,
+    pub(crate) replace_null_with_default: bool,
+    ignored: Vec<String>,
+}
+
+/// Which events: Debezium's own, or the plain ones described in ARCHITECTURE.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Debezium,
+    Native,
+}
+
+/// `decimal.handling.mode`; `Exact` is the native format's JSON number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DecimalMode {
+    Precise,
+    Double,
+    String,
+    Exact,
+}
+
+/// `time.precision.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeMode {
+    Adaptive,
+    AdaptiveTimeMicroseconds,
+    Connect,
+    IsoString,
+    Microseconds,
+    Nanoseconds,
+}
+
+/// `interval.handling.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IntervalMode {
+    Numeric,
+    String,
+}
+
+/// `hstore.handling.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HstoreMode {
+    Json,
+    Map,
+}
+
+/// `binary.handling.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BinaryMode {
+    Bytes,
+    Base64,
+    Base64UrlSafe,
+    Hex,
+}
+
+/// `skipped.operations`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) create: bool,
+    pub(crate) update: bool,
+    pub(crate) delete: bool,
+    pub(crate) truncate: bool,
+}
+
+impl Default for Options {
+    /// Debezium 3.6's defaults.
+    fn default() -> Self {
+        Self {
+            format: Format::Debezium,
+            topic_prefix: "pgoutput-decoder".to_owned(),
+            topic_delimiter: ".".to_owned(),
+            database: String::new(),
+            decimal: DecimalMode::Precise,
+            time: TimeMode::Adaptive,
+            interval: IntervalMode::Numeric,
+            hstore: HstoreMode::Json,
+            binary: BinaryMode::Bytes,
+            money_fraction_digits: 2,
+            include_unknown: false,
+            unavailable: b"__debezium_unavailable_value".to_vec(),
+            tombstones: true,
+            skipped: Skipped { truncate: true, ..Skipped::default() },
+            replace_null_with_default: true,
+            ignored: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Parses pairs of Debezium property name and value. `format` (`debezium` or `native`) chooses
+    /// the defaults of the others, wherever it stands.
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, OptionError> {
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        let mut options = Self::default();
+        for &(name, value) in pairs.iter().filter(|(name, _)| *name == "format") {
+            options = match value {
+                "debezium" => Self::default(),
+                "native" => Self::native(),
+                _ => return Err(not_one_of(name, &["debezium", "native"])),
+            };
+        }
+        for (name, value) in pairs {
+            options.set(name, value)?;
+        }
+        Ok(options)
+    }
+
+    /// Options that were given, are Debezium's, and have no meaning to a decoder.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    fn native() -> Self {
+        Self {
+            format: Format::Native,
+            decimal: DecimalMode::Exact,
+            time: TimeMode::IsoString,
+            interval: IntervalMode::String,
+            hstore: HstoreMode::Map,
+            binary: BinaryMode::Base64,
+            include_unknown: true,
+            tombstones: false,
+            skipped: Skipped::default(),
+            replace_null_with_default: false,
+            ..Self::default()
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
+        match name {
+            "format" => {}
+            "topic.prefix" => self.topic_prefix = value.to_owned(),
+            "topic.delimiter" => self.topic_delimiter = value.to_owned(),
+            "database.dbname" => self.database = value.to_owned(),
+            "decimal.handling.mode" => {
+                self.decimal = one_of(
+                    name,
+                    value,
+                    &[
+                        ("precise", DecimalMode::Precise),
+                        ("double", DecimalMode::Double),
+                        ("string", DecimalMode::String),
+                    ],
+                )?;
+            }
+            "time.precision.mode" => {
+                self.time = one_of(
+                    name,
+                    value,
+                    &[
+                        ("adaptive", TimeMode::Adaptive),
+                        ("adaptive_time_microseconds", TimeMode::AdaptiveTimeMicroseconds),
+                        ("connect", TimeMode::Connect),
+                        ("isostring", TimeMode::IsoString),
+                        ("microseconds", TimeMode::Microseconds),
+                        ("nanoseconds", TimeMode::Nanoseconds),
+                    ],
+                )?;
+            }
+            "interval.handling.mode" => {
+                self.interval = one_of(
+                    name,
+                    value,
+                    &[("numeric", IntervalMode::Numeric), ("string", IntervalMode::String)],
+                )?;
+            }
+            "hstore.handling.mode" => {
+                self.hstore =
+                    one_of(name, value, &[("json", HstoreMode::Json), ("map", HstoreMode::Map)])?;
+            }
+            "binary.handling.mode" => {
+                self.binary = one_of(
+                    name,
+                    value,
+                    &[
+                        ("bytes", BinaryMode::Bytes),
+                        ("base64", BinaryMode::Base64),
+                        ("base64-url-safe", BinaryMode::Base64UrlSafe),
+                        ("hex", BinaryMode::Hex),
+                    ],
+                )?;
+            }
+            "money.fraction.digits" => {
+                self.money_fraction_digits =
+                    value.parse().map_err(|_| error(name, "expected a whole number"))?;
+            }
+            "include.unknown.datatypes" => self.include_unknown = boolean(name, value)?,
+            "unavailable.value.placeholder" => {
+                self.unavailable = placeholder(value).ok_or_else(|| {
+                    error(name, "expected pairs of hexadecimal digits after \"hex:\"")
+                })?;
+            }
+            "tombstones.on.delete" => self.tombstones = boolean(name, value)?,
+            "skipped.operations" => self.skipped = skipped(name, value)?,
+            "converter.replace.null.with.default" => {
+                self.replace_null_with_default = boolean(name, value)?;
+            }
+            _ if is_ignored(name) => self.ignored.push(name.to_owned()),
+            _ => return Err(error(name, "no such option")),
+        }
+        Ok(())
+    }
+}
+
+/// Debezium's own options for what the decoder has no part in: connecting, snapshots, Kafka.
+fn is_ignored(name: &str) -> bool {
+    const PREFIXES: &[&str] = &[
+        "database.",
+        "errors.",
+        "event.processing.",
+        "heartbeat.",
+        "incremental.snapshot.",
+        "key.converter",
+        "notification.",
+        "offset.",
+        "publication.",
+        "signal.",
+        "slot.",
+        "snapshot.",
+        "value.converter",
+    ];
+    const NAMES: &[&str] = &[
+        "connector.class",
+        "flush.lsn.source",
+        "lsn.flush.mode",
+        "max.batch.size",
+        "max.queue.size",
+        "max.queue.size.in.bytes",
+        "name",
+        "plugin.name",
+        "poll.interval.ms",
+        "publish.via.partition.root",
+        "read.only",
+        "retriable.restart.connector.wait.ms",
+        "schema.refresh.mode",
+        "status.update.interval.ms",
+        "tasks.max",
+        "xmin.fetch.interval.ms",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn error(name: &str, reason: &str) -> OptionError {
+    OptionError { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
+    error(name, &format!("expected one of {}", allowed.join(", ")))
+}
+
+fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, OptionError> {
+    allowed.iter().find(|(word, _)| *word == value).map(|(_, mode)| *mode).ok_or_else(|| {
+        not_one_of(name, &allowed.iter().map(|(word, _)| *word).collect::<Vec<_>>())
+    })
+}
+
+fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
+    one_of(name, value, &[("true", true), ("false", false)])
+}
+
+fn skipped(name: &str, value: &str) -> Result<Skipped, OptionError> {
+    let mut skipped = Skipped::default();
+    if value == "none" {
+        return Ok(skipped);
+    }
+    for operation in value.split(',') {
+        match operation.trim() {
+            "c" => skipped.create = true,
+            "u" => skipped.update = true,
+            "d" => skipped.delete = true,
+            "t" => skipped.truncate = true,
+            _ => return Err(error(name, "expected \"none\", or c, u, d, t separated by commas")),
+        }
+    }
+    Ok(skipped)
+}
+
+fn placeholder(value: &str) -> Option<Vec<u8>> {
+    let Some(digits) = value.strip_prefix("hex:") else {
+        return Some(value.as_bytes().to_vec());
+    };
+    if !digits.is_ascii() || digits.len() % 2 != 0 {
+        return None;
+    }
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_unknown_names_and_values_by_name() {
+        let parse = |name, value| Options::parse([(name, value)]).map(|_| ());
+        assert_eq!(parse("decimal.handling.mode", "double"), Ok(()));
+        let bad = parse("decimal.handling.mode", "exact").unwrap_err();
+        assert_eq!(
+            bad.to_string(),
+            "option decimal.handling.mode: expected one of precise, double, string"
+        );
+        assert_eq!(
+            parse("decimal.mode", "double").unwrap_err().to_string(),
+            "option decimal.mode: no such option"
+        );
+    }
+
+    #[test]
+    fn notices_what_has_no_meaning_here() {
+        let options =
+            Options::parse([("plugin.name", "pgoutput"), ("topic.prefix", "app")]).unwrap();
+        assert_eq!(options.ignored(), ["plugin.name"]);
+        assert_eq!(options.topic_prefix, "app");
+    }
+
+    #[test]
+    fn format_chooses_defaults_wherever_it_stands() {
+        let options =
+            Options::parse([("time.precision.mode", "connect"), ("format", "native")]).unwrap();
+        assert_eq!(options.time, TimeMode::Connect);
+        assert_eq!(options.decimal, DecimalMode::Exact);
+    }
+}

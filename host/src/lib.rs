@@ -1,0 +1,1 @@
+//! Streams PostgreSQL's WAL into the sandboxed decoder and hands out change events.
