@@ -1,15 +1,67 @@
-//! The decoder: frames in, records out. (Being written.)
+//! The decoder: a function from frames to records, with a memory.
+//!
+//! # Theory of operation
+//! Between transactions the memory is the relations announced so far, the catalog's facts, and the
+//! LSN of the last commit; within one, the transaction's facts and how many changes it has had.
+//! A frame either leaves its records and its trace, or neither: whatever can fail comes before
+//! the memory is touched, and records of a frame that failed are taken back.
+//!
+//! Invariants: `failed` is set from a frame that cannot be decoded until [`Decoder::skip`];
+//! `asked` is set from a question until the facts for it were used.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::error::{DecodeError, RestoreError};
-use crate::facts::Facts;
-use crate::options::Options;
+use crate::change::{Change, ChangeWriter};
+use crate::envelope::{Close, Source, SourceFacts};
+use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
+use crate::facts::{Facts, RelationFacts};
+use crate::json;
+use crate::limits::RELATIONS_MAX;
+use crate::lsn::Lsn;
+use crate::message::{Logical, Message, RelationBody, Tuples};
+use crate::options::{Format, Options};
+use crate::reader::{Malformed, Reader};
+use crate::record::{
+    EventHead, EventWriter, Parts, Position, RecordTooLong, write_begin, write_commit,
+};
+use crate::relation::{MESSAGE_TOPIC_ID, Relation, write_message_topic, write_name};
+use crate::transaction::{
+    Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic,
+};
+use crate::value::Types;
 
 /// One per replication stream.
 #[derive(Debug)]
 pub struct Decoder {
     options: Options,
+    types: Types,
+    /// Facts not used yet, by relation.
+    facts: BTreeMap<u32, RelationFacts>,
+    /// The relation the catalogs were asked about.
+    asked: Option<u32>,
+    /// Whether the question was answered.
+    answered: bool,
+    relations: BTreeMap<u32, Relation>,
+    /// The next relation's; the first ids are of messages and transactions.
+    next_topic_id: u32,
+    message_topic_written: bool,
+    transaction_topic_written: bool,
+    transaction: Option<Transaction>,
+    source_facts: SourceFacts,
+    source: Source,
+    /// `source` is of another transaction than `source_facts`.
+    source_stale: bool,
+    failed: Option<Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    error: DecodeError,
+    /// The frame was a change, which has an index whether it can be decoded or not.
+    change: bool,
 }
 
 /// What a call to [`Decoder::decode`] came to.
@@ -24,7 +76,8 @@ pub struct Decoded {
 /// Why the decoder stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The frame names a relation whose facts are wanted: answer with [`Decoder::learn`].
+    /// The frame names a relation whose facts are wanted: answer with [`Decoder::learn`], pass it
+    /// again.
     Unknown(Question),
     /// The frame cannot be decoded. The decoder repeats this until told to [`Decoder::skip`].
     Failed(DecodeError),
@@ -39,36 +92,523 @@ pub struct Question {
     pub types: Vec<u32>,
 }
 
+/// A whole `XLogData` frame.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) lsn: Lsn,
+    pub(crate) message: &'a [u8],
+    bytes: usize,
+}
+
+/// Why a frame left no trace.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    Unknown(Question),
+    Malformed(Malformed),
+}
+
+/// What a call to [`Decoder::decode`] carries from frame to frame.
+#[derive(Debug)]
+pub(crate) struct Call<'r> {
+    now_us: i64,
+    pub(crate) close: Close,
+    pub(crate) unchanged: Vec<u32>,
+    pub(crate) records: &'r mut Vec<u8>,
+}
+
 impl Decoder {
     /// A decoder at the beginning of a stream.
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self {
+            options,
+            types: Types::default(),
+            facts: BTreeMap::new(),
+            asked: None,
+            answered: false,
+            relations: BTreeMap::new(),
+            next_topic_id: TRANSACTION_TOPIC_ID + 1,
+            message_topic_written: false,
+            transaction_topic_written: false,
+            transaction: None,
+            source_facts: SourceFacts::default(),
+            source: Source::default(),
+            source_stale: true,
+            failed: None,
+        }
     }
 
-    /// Takes facts from the catalogs.
-    pub fn learn(&mut self, _facts: Facts) {}
-
-    /// Decodes whole frames and appends records.
-    pub fn decode(&mut self, frames: &[u8], _now_us: i64, _records: &mut Vec<u8>) -> Decoded {
-        let _ = &self.options;
-        Decoded { consumed: frames.len(), stop: None }
+    /// Takes facts from the catalogs. After a [`Stop::Unknown`], what was asked for and is not
+    /// among them is taken as gone: decoding goes on with what the stream itself says.
+    pub fn learn(&mut self, facts: Facts) {
+        for fact in facts.types {
+            self.types.learn(fact);
+        }
+        for fact in facts.relations {
+            self.facts.insert(fact.oid, fact);
+        }
+        self.answered = self.asked.is_some();
     }
 
-    /// Gives up the frame of the last [`Stop::Failed`].
-    pub fn skip(&mut self) {}
+    /// Decodes whole frames, laid out as `wit/decoding.wit` says, and appends records. `now_us` is
+    /// the time given to the events, in µs since 1970-01-01.
+    pub fn decode(&mut self, frames: &[u8], now_us: i64, records: &mut Vec<u8>) -> Decoded {
+        let mut tuples = Tuples::default();
+        let mut call = Call {
+            now_us,
+            close: Close::new(now_us, self.options.format),
+            unchanged: Vec::new(),
+            records,
+        };
+        let mut rest = frames;
+        let mut stop = self.failed.as_ref().map(|failed| Stop::Failed(failed.error.clone()));
+        while stop.is_none() && !rest.is_empty() {
+            let mark = call.records.len();
+            let halt = match Frame::parse(rest) {
+                Ok(frame) => match self.frame(&frame, &mut tuples, &mut call) {
+                    Ok(()) => {
+                        rest = rest.get(frame.bytes..).unwrap_or_default();
+                        continue;
+                    }
+                    Err(Halt::Unknown(question)) => {
+                        self.asked = Some(question.relation);
+                        Stop::Unknown(question)
+                    }
+                    Err(Halt::Malformed(malformed)) => {
+                        Stop::Failed(self.fail(malformed, frame.lsn, frame.message))
+                    }
+                },
+                Err(malformed) => Stop::Failed(self.fail(malformed, Lsn(0), &[])),
+            };
+            call.records.truncate(mark);
+            stop = Some(halt);
+        }
+        Decoded { consumed: frames.len() - rest.len(), stop }
+    }
+
+    /// Gives up the frame of the last [`Stop::Failed`]: what follows it can be decoded again.
+    pub fn skip(&mut self) {
+        if let (Some(Failed { change: true, .. }), Some(transaction)) =
+            (self.failed.take(), &mut self.transaction)
+        {
+            transaction.advance(0);
+        }
+    }
 
     /// What a successor needs to go on where this one stands, between transactions.
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        let mut saved = alloc::vec![SAVED_VERSION, u8::from(self.source_facts.last_commit.is_some())];
+        let last_commit = self.source_facts.last_commit.unwrap_or_default();
+        saved.extend_from_slice(&last_commit.0.to_le_bytes());
+        saved.extend_from_slice(&self.source_facts.commit_ts_us.to_le_bytes());
+        saved
     }
 
     /// The inverse of [`Decoder::save`], on a new decoder with the same options.
-    pub fn restore(&mut self, _saved: &[u8]) -> Result<(), RestoreError> {
+    pub fn restore(&mut self, saved: &[u8]) -> Result<(), RestoreError> {
+        let (version, rest) = saved.split_first().ok_or(RestoreError::Corrupt)?;
+        if *version != SAVED_VERSION {
+            return Err(RestoreError::Version);
+        }
+        let &[seen, ref rest @ ..] = rest else { return Err(RestoreError::Corrupt) };
+        let (last_commit, rest) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
+        let commit_ts: [u8; 8] = rest.try_into().map_err(|_| RestoreError::Corrupt)?;
+        self.source_facts = SourceFacts {
+            last_commit: (seen == 1).then_some(Lsn(u64::from_le_bytes(*last_commit))),
+            commit_ts_us: i64::from_le_bytes(commit_ts),
+            ..SourceFacts::default()
+        };
+        self.source_stale = true;
         Ok(())
     }
 
     /// Options that were given, are Debezium's, and have no meaning to a decoder.
-    pub fn ignored_options(&self) -> &[alloc::string::String] {
+    pub fn ignored_options(&self) -> &[String] {
         self.options.ignored()
     }
+
+    fn fail(&mut self, malformed: Malformed, lsn: Lsn, message: &[u8]) -> DecodeError {
+        let open = self.transaction.as_ref().map_or(lsn, |transaction| transaction.commit_lsn);
+        let message_type = message.first().copied();
+        let error = DecodeError {
+            kind: malformed.kind,
+            message_type,
+            offset: u32::try_from(malformed.offset).unwrap_or(u32::MAX),
+            lsn: if lsn == Lsn(0) { open } else { lsn },
+            detail: malformed.detail,
+        };
+        let change = matches!(message_type, Some(b'I' | b'U' | b'D' | b'T' | b'M'));
+        self.failed = Some(Failed { error: error.clone(), change });
+        error
+    }
+
+    fn frame<'a>(
+        &mut self,
+        frame: &Frame<'a>,
+        tuples: &mut Tuples<'a>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        match Message::parse(frame.message, tuples)? {
+            Message::Insert { relation } => {
+                self.change(frame, relation, Change::Insert, tuples, call)?;
+            }
+            Message::Update { relation, old } => {
+                self.change(frame, relation, Change::Update(old), tuples, call)?;
+            }
+            Message::Delete { relation, old } => {
+                self.change(frame, relation, Change::Delete(old), tuples, call)?;
+            }
+            Message::Truncate { relations } => self.truncate(frame, &relations, call)?,
+            Message::Begin { final_lsn, commit_ts_us, xid } => {
+                if self.transaction.is_some() {
+                    return Err(out_of_sequence("a transaction is open already"));
+                }
+                let mut transaction = Transaction {
+                    commit_lsn: final_lsn,
+                    commit_ts_us,
+                    xid,
+                    next_index: 0,
+                    events: 0,
+                    metadata: self.options.transaction_metadata.then(Metadata::default),
+                };
+                write_begin(&transaction, call.records);
+                self.write_metadata(&mut transaction, false, frame.lsn, call)?;
+                self.transaction = Some(transaction);
+                self.source_facts.commit_ts_us = commit_ts_us;
+                self.source_facts.xid = Some(xid);
+                self.source_facts.origin = None;
+                self.source_stale = true;
+            }
+            Message::Commit { commit_lsn, end_lsn } => {
+                if self.transaction()?.commit_lsn != commit_lsn {
+                    return Err(out_of_sequence("the open transaction has another commit LSN"));
+                }
+                // Nothing below fails but for lengths that were checked when it was begun.
+                let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
+                self.write_metadata(&mut transaction, true, frame.lsn, call)?;
+                write_commit(&transaction, end_lsn, call.records);
+                self.source_facts.last_commit = Some(frame.lsn);
+                self.source_facts.xid = None;
+                self.source_facts.origin = None;
+                self.source_stale = true;
+            }
+            Message::Origin { commit_lsn, name } => {
+                self.transaction()?;
+                self.source_facts.origin = Some((name.into(), commit_lsn));
+                self.source_stale = true;
+            }
+            Message::Relation(body) => self.relation(&body, call)?,
+            // What a Type names, the catalog's facts say better.
+            Message::Type => {}
+            Message::Logical(logical) => self.logical(frame, &logical, call)?,
+        }
+        Ok(())
+    }
+
+    fn relation(&mut self, body: &RelationBody<'_>, call: &mut Call<'_>) -> Result<(), Halt> {
+        // A Relation says that something may have changed, NOT NULL and defaults among it, which
+        // it does not say: so facts serve one Relation only.
+        let answered = self.answered && self.asked == Some(body.oid);
+        if !answered {
+            let types: Vec<u32> = body
+                .columns
+                .iter()
+                .map(|column| column.type_oid)
+                .filter(|oid| !self.types.knows(*oid))
+                .collect();
+            if !types.is_empty() || !self.facts.contains_key(&body.oid) {
+                return Err(Halt::Unknown(Question { relation: body.oid, types }));
+            }
+        }
+        if self.relations.len() >= RELATIONS_MAX && !self.relations.contains_key(&body.oid) {
+            return Err(Halt::Malformed(Malformed {
+                kind: DecodeErrorKind::Limit,
+                offset: 1,
+                detail: format!("more than {RELATIONS_MAX} relations"),
+            }));
+        }
+        let facts = self.facts.get(&body.oid);
+        let mut relation =
+            Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
+        match self.relations.get(&body.oid) {
+            Some(before) if before.same_topic(&relation) => relation.topic_id = before.topic_id,
+            _ => {
+                self.next_topic_id = self.next_topic_id.wrapping_add(1);
+                relation.write_topic_record(call.records);
+            }
+        }
+        self.facts.remove(&body.oid);
+        (self.asked, self.answered) = (None, false);
+        self.relations.insert(body.oid, relation);
+        Ok(())
+    }
+
+    fn change<'a>(
+        &mut self,
+        frame: &Frame<'a>,
+        relation: u32,
+        change: Change,
+        tuples: &Tuples<'a>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        self.prepare_source();
+        let transaction = self
+            .transaction
+            .as_mut()
+            .ok_or_else(|| out_of_sequence("no transaction is open"))?;
+        let relation =
+            self.relations.get(&relation).ok_or_else(|| unknown_relation(relation))?;
+        check_tuples(relation, change, tuples)?;
+        let mut event = ChangeWriter {
+            frame,
+            relation,
+            options: &self.options,
+            source: &self.source,
+            metadata: transaction.metadata.as_ref(),
+            counted: 0,
+            head: event_head(transaction, frame, relation),
+            call,
+        };
+        event.write(change, tuples)?;
+        let (events, counted) = (event.head.position.sub, event.counted);
+        if let Some(metadata) = &mut transaction.metadata {
+            metadata.count(Some(&relation.qualified_name), counted);
+        }
+        transaction.advance(events);
+        Ok(())
+    }
+
+    fn truncate(
+        &mut self,
+        frame: &Frame<'_>,
+        relations: &[u32],
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        self.prepare_source();
+        let transaction = self
+            .transaction
+            .as_mut()
+            .ok_or_else(|| out_of_sequence("no transaction is open"))?;
+        let mut truncated = Vec::new();
+        for oid in relations {
+            truncated.push(self.relations.get(oid).ok_or_else(|| unknown_relation(*oid))?);
+        }
+        if self.options.skipped.truncate {
+            truncated.clear();
+        }
+        let mut head = None;
+        for relation in truncated {
+            let mut event = ChangeWriter {
+                frame,
+                relation,
+                options: &self.options,
+                source: &self.source,
+                metadata: transaction.metadata.as_ref(),
+                counted: 0,
+                head: EventHead {
+                    topic_id: relation.topic_id,
+                    ..head.unwrap_or_else(|| event_head(transaction, frame, relation))
+                },
+                call: &mut *call,
+            };
+            event.write_truncated()?;
+            head = Some(event.head);
+            if let Some(metadata) = &mut transaction.metadata {
+                metadata.count(Some(&relation.qualified_name), 1);
+            }
+        }
+        transaction.advance(head.map_or(0, |head| head.position.sub));
+        Ok(())
+    }
+
+    fn logical(
+        &mut self,
+        frame: &Frame<'_>,
+        logical: &Logical<'_>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        let (position, source) = if logical.transactional {
+            (self.transaction()?.position(), self.source_facts.clone())
+        } else {
+            // It is of no transaction, shows the time of the one before, and counts as a commit.
+            let mut source = SourceFacts {
+                xid: None,
+                origin: None,
+                last_commit: Some(frame.lsn),
+                ..self.source_facts.clone()
+            };
+            if self.source_facts.last_commit.is_none() && self.transaction.is_none() {
+                source.commit_ts_us = call.now_us;
+            }
+            (Position { commit_lsn: frame.lsn, index: 0, sub: 0 }, source)
+        };
+        if !self.message_topic_written {
+            write_message_topic(&self.options, call.records)?;
+        }
+        let mut event = EventWriter::begin(call.records);
+        let format = self.options.format;
+        call.records.extend_from_slice(b"{\"prefix\":");
+        write_name(logical.prefix, format, call.records);
+        call.records.push(b'}');
+        event.end_key(call.records);
+        call.records.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
+        crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
+        call.records.extend_from_slice(b",\"source\":");
+        let source_start = call.records.len();
+        let mut pieces = Source::default();
+        pieces.prepare(&source, &self.options);
+        pieces.write(b"\"schema\":\"\",\"table\":\"\"", frame.lsn, format, call.records);
+        let parts = Parts { source: source_start..call.records.len(), ..Parts::default() };
+        let metadata = self.transaction.as_ref().and_then(|open| open.metadata.as_ref());
+        match metadata.filter(|_| logical.transactional) {
+            Some(metadata) => {
+                call.records.extend_from_slice(b",\"transaction\":");
+                let xid = source.xid.unwrap_or(0);
+                metadata.write_block(xid, frame.lsn, None, 1, call.records);
+            }
+            None if format == Format::Debezium => {
+                call.records.extend_from_slice(b",\"transaction\":null");
+            }
+            None => {}
+        }
+        call.records.extend_from_slice(b",\"message\":{\"prefix\":");
+        write_name(logical.prefix, format, call.records);
+        call.records.extend_from_slice(b",\"content\":");
+        json::write_binary(logical.content, self.options.binary, call.records);
+        call.records.extend_from_slice(b"}}");
+        event.end_value(call.records, parts);
+        let head = EventHead {
+            op: b'm',
+            transactional: logical.transactional,
+            position,
+            lsn: frame.lsn,
+            commit_ts_us: source.commit_ts_us,
+            xid: source.xid.unwrap_or(0),
+            topic_id: MESSAGE_TOPIC_ID,
+        };
+        event.finish(&head, &[], call.records)?;
+        self.message_topic_written = true;
+        if logical.transactional {
+            let transaction = self.transaction()?;
+            if let Some(metadata) = &mut transaction.metadata {
+                metadata.count(None, 1);
+            }
+            transaction.advance(1);
+        } else {
+            self.source_facts.last_commit = Some(frame.lsn);
+            self.source_stale = true;
+        }
+        Ok(())
+    }
+
+    /// Writes the event that tells of a transaction's beginning or end, if that is wanted.
+    fn write_metadata(
+        &mut self,
+        transaction: &mut Transaction,
+        end: bool,
+        lsn: Lsn,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        if transaction.metadata.is_some() {
+            if !self.transaction_topic_written {
+                write_transaction_topic(&self.options, call.records)?;
+            }
+            transaction.write_metadata(end, lsn, &self.options, call.records)?;
+            self.transaction_topic_written = true;
+            transaction.events = transaction.events.saturating_add(1);
+        }
+        transaction.next_index = transaction.next_index.saturating_add(1);
+        Ok(())
+    }
+
+    fn transaction(&mut self) -> Result<&mut Transaction, Halt> {
+        self.transaction.as_mut().ok_or_else(|| out_of_sequence("no transaction is open"))
+    }
+
+    fn prepare_source(&mut self) {
+        if self.source_stale {
+            self.source.prepare(&self.source_facts, &self.options);
+            self.source_stale = false;
+        }
+    }
 }
+
+impl<'a> Frame<'a> {
+    /// The first frame of `bytes`.
+    fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let not_a_frame = |malformed: Malformed| Malformed {
+            kind: DecodeErrorKind::Frame,
+            ..malformed
+        };
+        let mut reader = Reader::new(bytes);
+        let copy_data = reader.u8("CopyData").map_err(not_a_frame)?;
+        let length = reader.u32("CopyData length").map_err(not_a_frame)?;
+        let xlog_data = reader.u8("XLogData").map_err(not_a_frame)?;
+        let message_bytes = usize::try_from(length).ok().and_then(|n| n.checked_sub(29));
+        let (b'd', b'w', Some(message_bytes)) = (copy_data, xlog_data, message_bytes) else {
+            return Err(reader.malformed(DecodeErrorKind::Frame, "CopyData with XLogData"));
+        };
+        let lsn = Lsn(reader.u64("WAL start").map_err(not_a_frame)?);
+        reader.u64("WAL end").map_err(not_a_frame)?;
+        reader.i64("server clock").map_err(not_a_frame)?;
+        let message = reader.bytes(message_bytes, "message").map_err(not_a_frame)?;
+        Ok(Self { lsn, message, bytes: reader.offset() })
+    }
+}
+
+impl From<Malformed> for Halt {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<RecordTooLong> for Halt {
+    fn from(_: RecordTooLong) -> Self {
+        Self::Malformed(Malformed {
+            kind: DecodeErrorKind::Limit,
+            offset: 0,
+            detail: "an event of more than 4 GiB".into(),
+        })
+    }
+}
+
+fn check_tuples(relation: &Relation, change: Change, tuples: &Tuples<'_>) -> Result<(), Halt> {
+    let columns = relation.tuple_columns;
+    let fits = match change {
+        Change::Insert | Change::Update(None) => tuples.new.len() == columns,
+        Change::Update(Some(_)) => tuples.new.len() == columns && tuples.old.len() == columns,
+        Change::Delete(_) => tuples.old.len() == columns,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(out_of_sequence(&format!(
+        "tuple of {}: its relation has {columns} columns",
+        relation.qualified_name
+    )))
+}
+
+fn event_head(transaction: &Transaction, frame: &Frame<'_>, relation: &Relation) -> EventHead {
+    EventHead {
+        op: 0,
+        transactional: true,
+        position: transaction.position(),
+        lsn: frame.lsn,
+        commit_ts_us: transaction.commit_ts_us,
+        xid: transaction.xid,
+        topic_id: relation.topic_id,
+    }
+}
+
+fn unknown_relation(oid: u32) -> Halt {
+    out_of_sequence(&format!("relation {oid} was not announced"))
+}
+
+fn out_of_sequence(detail: &str) -> Halt {
+    Halt::Malformed(Malformed {
+        kind: DecodeErrorKind::Sequence,
+        offset: 0,
+        detail: detail.into(),
+    })
+}
+
+const SAVED_VERSION: u8 = 1;

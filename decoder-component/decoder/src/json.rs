@@ -1,1 +1,305 @@
-//! Being written.
+//! JSON text: strings, base64 and hexadecimal, written straight into the output.
+//!
+//! Whatever is given, what is appended is well-formed JSON or an error is returned; after an error
+//! the caller discards what was appended.
+
+use alloc::vec::Vec;
+
+use crate::error::InvalidValue;
+use crate::options::{BinaryMode, Format};
+
+/// Which characters of a string are escaped, besides those that JSON wants escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escape {
+    /// None.
+    Minimal,
+    /// Those outside of the Basic Multilingual Plane, as pairs of surrogates: Jackson's choice.
+    Surrogates,
+}
+
+impl Escape {
+    pub(crate) fn for_format(format: Format) -> Self {
+        match format {
+            Format::Debezium => Self::Surrogates,
+            Format::Native => Self::Minimal,
+        }
+    }
+}
+
+/// Writes `text` as a JSON string. Fails unless it is UTF-8.
+#[inline]
+pub(crate) fn write_string(
+    text: &[u8],
+    escape: Escape,
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidValue> {
+    out.reserve(text.len().saturating_add(2));
+    out.push(b'"');
+    write_string_body(text, escape, out)?;
+    out.push(b'"');
+    Ok(())
+}
+
+/// Writes `text` as the inside of a JSON string.
+#[inline]
+pub(crate) fn write_string_body(
+    text: &[u8],
+    escape: Escape,
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidValue> {
+    let start = out.len();
+    let (chunks, tail) = text.as_chunks::<CHUNK>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        if !is_plain(chunk) {
+            let rest = text.get(index.saturating_mul(CHUNK)..).unwrap_or_default();
+            return write_escaped(rest, escape, out);
+        }
+        out.extend_from_slice(chunk);
+    }
+    // The last bytes are written with some of those before them once more: copies of a constant
+    // size are much cheaper than others.
+    if let (false, Some(last)) = (tail.is_empty(), text.last_chunk::<CHUNK>()) {
+        if !is_plain(last) {
+            return write_escaped(tail, escape, out);
+        }
+        out.truncate(start.saturating_add(text.len()).saturating_sub(CHUNK));
+        out.extend_from_slice(last);
+    } else if let (Some(first), Some(last)) = (tail.first_chunk::<8>(), tail.last_chunk::<8>()) {
+        if !is_plain(first) || !is_plain(last) {
+            return write_escaped(tail, escape, out);
+        }
+        out.extend_from_slice(first);
+        out.truncate(start.saturating_add(tail.len()).saturating_sub(8));
+        out.extend_from_slice(last);
+    } else if let (Some(first), Some(last)) = (tail.first_chunk::<4>(), tail.last_chunk::<4>()) {
+        if !is_plain(first) || !is_plain(last) {
+            return write_escaped(tail, escape, out);
+        }
+        out.extend_from_slice(first);
+        out.truncate(start.saturating_add(tail.len()).saturating_sub(4));
+        out.extend_from_slice(last);
+    } else {
+        for (index, &byte) in tail.iter().enumerate() {
+            if !is_plain(&[byte]) {
+                return write_escaped(tail.get(index..).unwrap_or_default(), escape, out);
+            }
+            out.push(byte);
+        }
+    }
+    Ok(())
+}
+
+/// Writes bytes as `binary.handling.mode` wants them, quoted.
+pub(crate) fn write_binary(bytes: &[u8], mode: BinaryMode, out: &mut Vec<u8>) {
+    out.push(b'"');
+    match mode {
+        BinaryMode::Bytes | BinaryMode::Base64 => write_base64(bytes, BASE64, out),
+        BinaryMode::Base64UrlSafe => write_base64(bytes, BASE64_URL_SAFE, out),
+        BinaryMode::Hex => {
+            for &byte in bytes {
+                out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Writes bytes as base64 with padding, without quotes.
+pub(crate) fn write_base64(bytes: &[u8], alphabet: &Alphabet, out: &mut Vec<u8>) {
+    out.reserve(bytes.len().div_ceil(3).saturating_mul(4));
+    let (triples, rest) = bytes.as_chunks::<3>();
+    for triple in triples {
+        out.extend_from_slice(&base64_quad(*triple, alphabet));
+    }
+    match *rest {
+        [a] => {
+            let [w, x, ..] = base64_quad([a, 0, 0], alphabet);
+            out.extend_from_slice(&[w, x, b'=', b'=']);
+        }
+        [a, b] => {
+            let [w, x, y, _] = base64_quad([a, b, 0], alphabet);
+            out.extend_from_slice(&[w, x, y, b'=']);
+        }
+        _ => {}
+    }
+}
+
+/// The 64 digits of base64.
+pub(crate) type Alphabet = [u8; 64];
+
+/// RFC 4648, section 4.
+pub(crate) const BASE64: &Alphabet =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// RFC 4648, section 5.
+pub(crate) const BASE64_URL_SAFE: &Alphabet =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Bytes looked at together: a vector register under simd128, SSE2 and NEON.
+const CHUNK: usize = 16;
+
+/// Whether all bytes are ASCII and stand for themselves in a JSON string.
+#[inline]
+fn is_plain<const N: usize>(chunk: &[u8; N]) -> bool {
+    // One bit for each byte and no branch, so that the loop becomes vector code.
+    let mut special = false;
+    for &byte in chunk {
+        special |= byte.wrapping_sub(0x20) >= 0x60 || byte == b'"' || byte == b'\\';
+    }
+    !special
+}
+
+/// Whether no byte needs an escape; `escape` says from which lead byte on a character does.
+#[inline]
+fn is_verbatim<const N: usize>(chunk: &[u8; N], escaped_from: u8) -> bool {
+    let mut special = false;
+    for &byte in chunk {
+        special |= byte < 0x20 || byte == b'"' || byte == b'\\' || byte >= escaped_from;
+    }
+    !special
+}
+
+#[cold]
+fn write_escaped(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+    let mut rest = core::str::from_utf8(text).map_err(|_| INVALID_TEXT)?;
+    let escaped_from = match escape {
+        Escape::Minimal => 0xFF,
+        Escape::Surrogates => FOUR_BYTE_LEAD,
+    };
+    while let Some(at) = first_special(rest.as_bytes(), escaped_from) {
+        let (verbatim, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.extend_from_slice(verbatim.as_bytes());
+        let mut characters = special.chars();
+        if let Some(character) = characters.next() {
+            write_escape(character, out);
+        }
+        rest = characters.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Ok(())
+}
+
+fn first_special(text: &[u8], escaped_from: u8) -> Option<usize> {
+    let (chunks, _) = text.as_chunks::<CHUNK>();
+    let verbatim = chunks.iter().take_while(|chunk| is_verbatim(chunk, escaped_from)).count();
+    let skipped = verbatim.saturating_mul(CHUNK);
+    let rest = text.get(skipped..).unwrap_or_default();
+    let at = rest.iter().position(|&byte| !is_verbatim(&[byte], escaped_from))?;
+    Some(skipped.saturating_add(at))
+}
+
+fn write_escape(character: char, out: &mut Vec<u8>) {
+    let short = match character {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\u{8}' => b'b',
+        '\t' => b't',
+        '\n' => b'n',
+        '\u{C}' => b'f',
+        '\r' => b'r',
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let [high, low] = unit.to_be_bytes();
+                out.extend_from_slice(b"\\u");
+                for nibble in [high >> 4, high & 15, low >> 4, low & 15] {
+                    out.push(hex_digit(nibble).to_ascii_uppercase());
+                }
+            }
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// The lower-case digit of a number below 16.
+#[inline]
+fn hex_digit(nibble: u8) -> u8 {
+    nibble + if nibble < 10 { b'0' } else { b'a' - 10 }
+}
+
+#[inline]
+fn base64_quad([a, b, c]: [u8; 3], alphabet: &Alphabet) -> [u8; 4] {
+    let digit = |index: u8| alphabet.get(usize::from(index & 63)).copied().unwrap_or(b'A');
+    [digit(a >> 2), digit(a << 4 | b >> 4), digit(b << 2 | c >> 6), digit(c)]
+}
+
+/// What leads the UTF-8 of a character outside of the Basic Multilingual Plane, or more.
+const FOUR_BYTE_LEAD: u8 = 0xF0;
+
+const INVALID_TEXT: InvalidValue = InvalidValue { expected: "UTF-8 text" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(text: &[u8], escape: Escape) -> Result<alloc::string::String, InvalidValue> {
+        let mut out = Vec::new();
+        write_string(text, escape, &mut out)?;
+        Ok(alloc::string::String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn strings_are_written_as_jackson_writes_them() {
+        for (text, expected) in [
+            ("", r#""""#),
+            ("abc", r#""abc""#),
+            ("quote\" back\\slash", r#""quote\" back\\slash""#),
+            ("tab\tnl\ncr\rbs\u{8}ff\u{c}", r#""tab\tnl\ncr\rbs\bff\f""#),
+            ("ctl\u{1}\u{1f}\u{7f}", "\"ctl\\u0001\\u001F\u{7f}\""),
+            ("ü日😀x", r#""ü日\uD83D\uDE00x""#),
+            ("</script>", r#""</script>""#),
+        ] {
+            assert_eq!(string(text.as_bytes(), Escape::Surrogates).as_deref(), Ok(expected));
+        }
+        assert_eq!(string("ü😀\"".as_bytes(), Escape::Minimal).as_deref(), Ok(r#""ü😀\"""#));
+    }
+
+    #[test]
+    fn every_length_and_every_place_of_an_escape() {
+        for length in 0..70 {
+            let plain: Vec<u8> = (0..length).map(|i| b'a' + (i % 26)).collect();
+            let plain = core::str::from_utf8(&plain).unwrap();
+            let expected = alloc::format!("\"{plain}\"");
+            assert_eq!(string(plain.as_bytes(), Escape::Surrogates).unwrap(), expected);
+            for at in 0..usize::from(length) {
+                for (special, escaped) in [("\"", "\\\""), ("\u{1}", "\\u0001"), ("é", "é")] {
+                    let mut text = alloc::string::String::from(plain);
+                    text.replace_range(at..=at, special);
+                    let mut expected = alloc::string::String::from(plain);
+                    expected.replace_range(at..=at, escaped);
+                    assert_eq!(
+                        string(text.as_bytes(), Escape::Surrogates).unwrap(),
+                        alloc::format!("\"{expected}\""),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused() {
+        for text in [&b"\xff"[..], b"abcdefghijklmnopqrstuvwxyz\xc3", b"\xed\xa0\x80", b"ab\x80cd"]
+        {
+            assert_eq!(string(text, Escape::Minimal), Err(INVALID_TEXT));
+        }
+    }
+
+    #[test]
+    fn bytes_in_every_mode() {
+        for (mode, expected) in [
+            (BinaryMode::Bytes, &b"\"+/8A\""[..]),
+            (BinaryMode::Base64, b"\"+/8A\""),
+            (BinaryMode::Base64UrlSafe, b"\"-_8A\""),
+            (BinaryMode::Hex, b"\"fbff00\""),
+        ] {
+            let mut out = Vec::new();
+            write_binary(b"\xfb\xff\x00", mode, &mut out);
+            assert_eq!(out, expected);
+        }
+        for (bytes, expected) in [(&b""[..], &b""[..]), (b"\xff", b"/w=="), (b"ab", b"YWI=")] {
+            let mut out = Vec::new();
+            write_base64(bytes, BASE64, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+}

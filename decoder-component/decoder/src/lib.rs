@@ -11,7 +11,9 @@
 
 extern crate alloc;
 
+mod change;
 mod decoder;
+mod envelope;
 mod error;
 mod facts;
 mod json;
@@ -22,6 +24,7 @@ mod options;
 mod reader;
 mod record;
 mod relation;
+mod transaction;
 mod value;
 
 pub use decoder::{Decoded, Decoder, Question, Stop};

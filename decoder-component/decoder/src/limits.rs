@@ -1,1 +1,18 @@
-//! Being written.
+//! Every bound of the decoder, each with PostgreSQL's name for it where it has one.
+
+/// `MaxTupleAttributeNumber`, `access/htup_details.h`; a table has at most 1,600.
+pub const COLUMNS_MAX: u16 = 1664;
+
+/// `NAMEDATALEN - 1`, `pg_config_manual.h`, in the server's encoding; UTF-8 may take four bytes
+/// for each of them.
+pub const NAME_BYTES_MAX: usize = 63 * 4;
+
+/// `MAX_RONAME_LEN`, `replication/origin.h`; four bytes of UTF-8 for each.
+pub const ORIGIN_BYTES_MAX: usize = 512 * 4;
+
+/// Relations a decoder remembers. A server announces those that change, and no more often than
+/// they do; a database with more published tables than this has not been seen.
+pub const RELATIONS_MAX: usize = 1 << 20;
+
+/// `MaxAllocSize`, `utils/memutils.h`: no value and no message is larger.
+pub const MESSAGE_BYTES_MAX: usize = 0x3FFF_FFFF;

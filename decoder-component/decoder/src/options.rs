@@ -2,7 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::OptionError;
@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) tombstones: bool,
     pub(crate) skipped: Skipped,
     pub(crate) replace_null_with_default: bool,
+    pub(crate) transaction_metadata: bool,
     ignored: Vec<String>,
 }
 
@@ -106,6 +107,7 @@ impl Default for Options {
             tombstones: true,
             skipped: Skipped { truncate: true, ..Skipped::default() },
             replace_null_with_default: true,
+            transaction_metadata: false,
             ignored: Vec::new(),
         }
     }
@@ -222,6 +224,7 @@ impl Options {
             "converter.replace.null.with.default" => {
                 self.replace_null_with_default = boolean(name, value)?;
             }
+            "provide.transaction.metadata" => self.transaction_metadata = boolean(name, value)?,
             _ if is_ignored(name) => self.ignored.push(name.to_owned()),
             _ => return Err(error(name, "no such option")),
         }
@@ -317,6 +320,8 @@ fn placeholder(value: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]

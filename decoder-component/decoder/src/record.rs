@@ -1,1 +1,224 @@
-//! Being written.
+//! Packed records, as `wit/decoding.wit` lays them out: the only code that writes them.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::lsn::Lsn;
+use crate::transaction::Transaction;
+
+/// Where an event stands in the stream; its records' position fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) commit_lsn: Lsn,
+    pub(crate) index: u32,
+    pub(crate) sub: u32,
+}
+
+/// The fixed part of an event, apart from lengths.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventHead {
+    /// The op's letter; 0 for a tombstone.
+    pub(crate) op: u8,
+    pub(crate) transactional: bool,
+    pub(crate) position: Position,
+    pub(crate) lsn: Lsn,
+    pub(crate) commit_ts_us: i64,
+    pub(crate) xid: u32,
+    pub(crate) topic_id: u32,
+}
+
+/// Where the parts of a value begin and end in the records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) before: Range<usize>,
+    pub(crate) after: Range<usize>,
+    pub(crate) source: Range<usize>,
+}
+
+/// A record, or a part of it, does not fit its length field.
+#[derive(Debug)]
+pub(crate) struct RecordTooLong;
+
+/// An event being written: key, value and headers are appended to the records in that order.
+#[derive(Debug)]
+pub(crate) struct EventWriter {
+    start: usize,
+    key_end: usize,
+    value_end: usize,
+    parts: Parts,
+}
+
+const KIND_TOPIC: u8 = 1;
+const KIND_BEGIN: u8 = 2;
+const KIND_COMMIT: u8 = 3;
+const KIND_EVENT: u8 = 4;
+const EVENT_HEAD_BYTES: usize = 88;
+const FLAG_HEADERS: u8 = 1;
+const FLAG_NO_TRANSACTION: u8 = 2;
+
+impl EventWriter {
+    /// Leaves room for the fixed part; the key follows.
+    pub(crate) fn begin(records: &mut Vec<u8>) -> Self {
+        let start = records.len();
+        records.extend_from_slice(&[0; EVENT_HEAD_BYTES]);
+        Self { start, key_end: 0, value_end: 0, parts: Parts::default() }
+    }
+
+    /// The key is written (or is null); the value follows.
+    pub(crate) fn end_key(&mut self, records: &[u8]) {
+        self.key_end = records.len();
+    }
+
+    /// The value is written (or is null); headers follow, where the event has its own.
+    pub(crate) fn end_value(&mut self, records: &[u8], parts: Parts) {
+        self.value_end = records.len();
+        self.parts = parts;
+    }
+
+    /// Appends the unchanged columns' indexes and fills in the fixed part.
+    pub(crate) fn finish(
+        self,
+        head: &EventHead,
+        unchanged: &[u32],
+        records: &mut Vec<u8>,
+    ) -> Result<(), RecordTooLong> {
+        let headers_end = records.len();
+        for column in unchanged {
+            records.extend_from_slice(&column.to_le_bytes());
+        }
+        let key_start = self.start + EVENT_HEAD_BYTES;
+        let mut fixed = Fixed::<EVENT_HEAD_BYTES>::new(KIND_EVENT);
+        let flags = if headers_end > self.value_end { FLAG_HEADERS } else { 0 }
+            | if head.transactional { 0 } else { FLAG_NO_TRANSACTION };
+        fixed.put(0, length(self.start..records.len())?.to_le_bytes());
+        fixed.put(5, [head.op, flags]);
+        fixed.put(8, head.position.commit_lsn.0.to_le_bytes());
+        fixed.put(16, head.position.index.to_le_bytes());
+        fixed.put(20, head.position.sub.to_le_bytes());
+        fixed.put(24, head.lsn.0.to_le_bytes());
+        fixed.put(32, head.commit_ts_us.to_le_bytes());
+        fixed.put(40, head.xid.to_le_bytes());
+        fixed.put(44, head.topic_id.to_le_bytes());
+        fixed.put(48, length(key_start..self.key_end)?.to_le_bytes());
+        fixed.put(52, length(self.key_end..self.value_end)?.to_le_bytes());
+        fixed.put(56, length(self.value_end..headers_end)?.to_le_bytes());
+        fixed.put(60, length(0..unchanged.len())?.to_le_bytes());
+        let parts = [self.parts.before, self.parts.after, self.parts.source];
+        for (part, at) in parts.into_iter().zip([64, 72, 80]) {
+            if !part.is_empty() {
+                fixed.put(at, length(self.key_end..part.start)?.to_le_bytes());
+                fixed.put(at + 4, length(part)?.to_le_bytes());
+            }
+        }
+        if let Some(place) =
+            records.get_mut(self.start..).and_then(<[u8]>::first_chunk_mut::<EVENT_HEAD_BYTES>)
+        {
+            *place = fixed.bytes;
+        }
+        Ok(())
+    }
+}
+
+/// A topic record.
+#[derive(Debug)]
+pub(crate) struct Topic<'a> {
+    pub(crate) id: u32,
+    pub(crate) relation: u32,
+    pub(crate) name: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) table: &'a str,
+    pub(crate) headers: &'a [u8],
+    pub(crate) columns: Vec<TopicColumn<'a>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TopicColumn<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) type_oid: u32,
+    pub(crate) typmod: i32,
+    pub(crate) shape: u8,
+    pub(crate) in_key: bool,
+    pub(crate) nullable: bool,
+}
+
+/// Where a topic record holds its id; the rest is what it says.
+pub(crate) const TOPIC_ID_BYTES: Range<usize> = 8..12;
+
+pub(crate) fn write_topic(topic: &Topic<'_>, out: &mut Vec<u8>) -> Result<(), RecordTooLong> {
+    let start = out.len();
+    let strings = [
+        topic.name.as_bytes(),
+        topic.namespace.as_bytes(),
+        topic.table.as_bytes(),
+        topic.headers,
+    ];
+    let mut fixed = Fixed::<36>::new(KIND_TOPIC);
+    fixed.put(8, topic.id.to_le_bytes());
+    fixed.put(12, topic.relation.to_le_bytes());
+    for (string, at) in strings.iter().zip([16, 20, 24, 28]) {
+        fixed.put(at, length(0..string.len())?.to_le_bytes());
+    }
+    fixed.put(32, length(0..topic.columns.len())?.to_le_bytes());
+    out.extend_from_slice(&fixed.bytes);
+    for string in strings {
+        out.extend_from_slice(string);
+    }
+    for column in &topic.columns {
+        let name_bytes = u16::try_from(column.name.len()).map_err(|_| RecordTooLong)?;
+        out.extend_from_slice(&column.type_oid.to_le_bytes());
+        out.extend_from_slice(&column.typmod.to_le_bytes());
+        let flags = u8::from(column.in_key) | u8::from(column.nullable) << 1;
+        out.extend_from_slice(&[column.shape, flags]);
+        out.extend_from_slice(&name_bytes.to_le_bytes());
+        out.extend_from_slice(column.name.as_bytes());
+    }
+    let bytes = length(start..out.len())?.to_le_bytes();
+    if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<4>) {
+        *place = bytes;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_begin(transaction: &Transaction, out: &mut Vec<u8>) {
+    let mut fixed = Fixed::<28>::new(KIND_BEGIN);
+    fixed.put(0, 28_u32.to_le_bytes());
+    fixed.put(8, transaction.commit_lsn.0.to_le_bytes());
+    fixed.put(16, transaction.commit_ts_us.to_le_bytes());
+    fixed.put(24, transaction.xid.to_le_bytes());
+    out.extend_from_slice(&fixed.bytes);
+}
+
+pub(crate) fn write_commit(transaction: &Transaction, end_lsn: Lsn, out: &mut Vec<u8>) {
+    let mut fixed = Fixed::<40>::new(KIND_COMMIT);
+    fixed.put(0, 40_u32.to_le_bytes());
+    fixed.put(8, transaction.commit_lsn.0.to_le_bytes());
+    fixed.put(16, transaction.commit_ts_us.to_le_bytes());
+    fixed.put(24, transaction.xid.to_le_bytes());
+    fixed.put(28, transaction.events.to_le_bytes());
+    fixed.put(32, end_lsn.0.to_le_bytes());
+    out.extend_from_slice(&fixed.bytes);
+}
+
+/// The fixed part of a record: put together on the stack, copied once.
+struct Fixed<const N: usize> {
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Fixed<N> {
+    fn new(kind: u8) -> Self {
+        let mut fixed = Self { bytes: [0; N] };
+        fixed.put(4, [kind]);
+        fixed
+    }
+
+    #[inline(always)]
+    fn put<const M: usize>(&mut self, at: usize, field: [u8; M]) {
+        if let Some(place) = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<M>) {
+            *place = field;
+        }
+    }
+}
+
+fn length(range: Range<usize>) -> Result<u32, RecordTooLong> {
+    u32::try_from(range.len()).map_err(|_| RecordTooLong)
+}

@@ -1,0 +1,251 @@
+//! What a change becomes: one event, several, or none.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::decoder::{Call, Frame, Halt};
+use crate::envelope::Source;
+use crate::message::{Cell, OldTuple, Tuples};
+use crate::options::{Format, Options};
+use crate::reader::Malformed;
+use crate::record::{EventHead, EventWriter, Parts};
+use crate::relation::{InvalidCell, Relation, Row, write_constant_headers};
+use crate::transaction::Metadata;
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Insert,
+    Update(Option<OldTuple>),
+    Delete(OldTuple),
+}
+
+/// Writes the events one change becomes.
+#[derive(Debug)]
+pub(crate) struct ChangeWriter<'d, 'c, 'r, 'a> {
+    pub(crate) frame: &'d Frame<'a>,
+    pub(crate) relation: &'d Relation,
+    pub(crate) options: &'d Options,
+    pub(crate) source: &'d Source,
+    /// The transaction's, before this change.
+    pub(crate) metadata: Option<&'d Metadata>,
+    /// Events that are data, so far: tombstones are not.
+    pub(crate) counted: u32,
+    /// Of the next event.
+    pub(crate) head: EventHead,
+    pub(crate) call: &'c mut Call<'r>,
+}
+
+impl<'a> ChangeWriter<'_, '_, '_, 'a> {
+    pub(crate) fn write(&mut self, change: Change, tuples: &Tuples<'a>) -> Result<(), Halt> {
+        let skipped = self.options.skipped;
+        // A table without columns has changes, but nothing to say of them.
+        if self.relation.tuple_columns == 0 {
+            return Ok(());
+        }
+        match change {
+            Change::Insert if !skipped.create => {
+                self.event(b'c', None, Some(Row::New { old: None }), tuples, &[])?;
+            }
+            Change::Update(old) => {
+                if let Some(old) = old
+                    && self.options.format == Format::Debezium
+                    && self.key_changed(tuples)?
+                {
+                    return self.write_key_change(old, tuples);
+                }
+                if !skipped.update {
+                    let full = old == Some(OldTuple::Full);
+                    let before = match old {
+                        Some(OldTuple::Full) => Some(Row::Old),
+                        Some(OldTuple::Key) if self.options.format == Format::Native => {
+                            Some(Row::Identity)
+                        }
+                        _ => None,
+                    };
+                    let after = Row::New { old: full.then_some(&tuples.old) };
+                    self.event(b'u', before, Some(after), tuples, &[])?;
+                }
+            }
+            Change::Delete(old) if !skipped.delete => {
+                self.event(b'd', Some(before(old)), None, tuples, &[])?;
+                self.tombstone(tuples, &[])?;
+            }
+            Change::Insert | Change::Delete(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Debezium keeps events of one key in one partition, so a row under a new key is another row.
+    fn write_key_change(&mut self, old: OldTuple, tuples: &Tuples<'a>) -> Result<(), Halt> {
+        let mut new_key = Vec::new();
+        self.write_key(tuples, Key::New, &mut new_key)?;
+        let headers = self.key_headers(b"newkey", &new_key);
+        self.event(b'd', Some(before(old)), None, tuples, &headers)?;
+        self.tombstone(tuples, &headers)?;
+        let mut old_key = Vec::new();
+        self.write_key(tuples, Key::Old, &mut old_key)?;
+        let headers = self.key_headers(b"oldkey", &old_key);
+        self.event(b'c', None, Some(Row::New { old: None }), tuples, &headers)
+    }
+
+    fn event(
+        &mut self,
+        op: u8,
+        before: Option<Row<'_, 'a>>,
+        after: Option<Row<'_, 'a>>,
+        tuples: &Tuples<'a>,
+        headers: &[u8],
+    ) -> Result<(), Halt> {
+        let mut event = EventWriter::begin(self.call.records);
+        let key = if after.is_some() { Key::New } else { Key::Old };
+        self.relation
+            .write_key(key.cells(tuples), self.call.records)
+            .map_err(|invalid| self.invalid(invalid))?;
+        event.end_key(self.call.records);
+        self.call.unchanged.clear();
+        self.call.records.extend_from_slice(b"{\"before\":");
+        let before = self.row(before, &tuples.old)?;
+        // Only `after` has unchanged columns: an old tuple was read from disk.
+        self.call.unchanged.clear();
+        self.call.records.extend_from_slice(b",\"after\":");
+        let after = self.row(after, &tuples.new)?;
+        self.finish(event, op, before, after, headers)
+    }
+
+    pub(crate) fn write_truncated(&mut self) -> Result<(), Halt> {
+        let mut event = EventWriter::begin(self.call.records);
+        event.end_key(self.call.records);
+        self.call.unchanged.clear();
+        self.call.records.extend_from_slice(b"{\"before\":");
+        let before = self.row(None, &[])?;
+        self.call.records.extend_from_slice(b",\"after\":");
+        let after = self.row(None, &[])?;
+        self.finish(event, b't', before, after, &[])
+    }
+
+    fn tombstone(&mut self, tuples: &Tuples<'a>, headers: &[u8]) -> Result<(), Halt> {
+        if !self.options.tombstones {
+            return Ok(());
+        }
+        let mut event = EventWriter::begin(self.call.records);
+        self.relation
+            .write_key(Key::Old.cells(tuples), self.call.records)
+            .map_err(|invalid| self.invalid(invalid))?;
+        event.end_key(self.call.records);
+        event.end_value(self.call.records, Parts::default());
+        self.call.records.extend_from_slice(headers);
+        self.call.unchanged.clear();
+        self.close(event, 0)
+    }
+
+    fn row(
+        &mut self,
+        row: Option<Row<'_, 'a>>,
+        cells: &[Cell<'a>],
+    ) -> Result<Range<usize>, Halt> {
+        let start = self.call.records.len();
+        match row {
+            Some(row) => self
+                .relation
+                .write_row(
+                    cells,
+                    row,
+                    self.options.format,
+                    &mut self.call.unchanged,
+                    self.call.records,
+                )
+                .map_err(|invalid| self.invalid(invalid))?,
+            None => self.call.records.extend_from_slice(b"null"),
+        }
+        Ok(start..self.call.records.len())
+    }
+
+    fn finish(
+        &mut self,
+        mut event: EventWriter,
+        op: u8,
+        before: Range<usize>,
+        after: Range<usize>,
+        headers: &[u8],
+    ) -> Result<(), Halt> {
+        let records = &mut *self.call.records;
+        records.extend_from_slice(b",\"source\":");
+        let start = records.len();
+        self.source.write(&self.relation.source, self.frame.lsn, self.options.format, records);
+        let source = start..records.len();
+        self.counted += 1;
+        let block = self.metadata.map(|metadata| {
+            let mut block = Vec::new();
+            let collection = Some(self.relation.qualified_name.as_str());
+            metadata.write_block(
+                self.head.xid, self.frame.lsn, collection, self.counted, &mut block,
+            );
+            block
+        });
+        self.call.close.write(op, block.as_deref(), records);
+        event.end_value(records, Parts { before, after, source });
+        records.extend_from_slice(headers);
+        self.close(event, op)
+    }
+
+    fn close(&mut self, event: EventWriter, op: u8) -> Result<(), Halt> {
+        event.finish(&EventHead { op, ..self.head }, &self.call.unchanged, self.call.records)?;
+        self.head.position.sub += 1;
+        Ok(())
+    }
+
+    fn key_changed(&self, tuples: &Tuples<'a>) -> Result<bool, Halt> {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        self.write_key(tuples, Key::Old, &mut old)?;
+        self.write_key(tuples, Key::New, &mut new)?;
+        Ok(old != new)
+    }
+
+    fn write_key(&self, tuples: &Tuples<'a>, key: Key, out: &mut Vec<u8>) -> Result<(), Halt> {
+        Ok(self
+            .relation
+            .write_key(key.cells(tuples), out)
+            .map_err(|invalid| self.invalid(invalid))?)
+    }
+
+    fn key_headers(&self, name: &[u8], key: &[u8]) -> Vec<u8> {
+        let mut headers = b"{\"__debezium.".to_vec();
+        headers.extend_from_slice(name);
+        headers.extend_from_slice(b"\":");
+        headers.extend_from_slice(key);
+        headers.push(b',');
+        write_constant_headers(self.options, &mut headers);
+        headers.push(b'}');
+        headers
+    }
+
+    fn invalid(&self, invalid: InvalidCell<'_>) -> Malformed {
+        let InvalidCell { column, value, invalid } = invalid;
+        let relation = &self.relation.qualified_name;
+        Malformed::value(self.frame.message, value, invalid, &column, relation)
+    }
+}
+
+/// Whose key.
+#[derive(Clone, Copy, Debug)]
+enum Key {
+    New,
+    Old,
+}
+
+impl Key {
+    fn cells<'t, 'a>(self, tuples: &'t Tuples<'a>) -> &'t [Cell<'a>] {
+        match self {
+            Self::New => &tuples.new,
+            Self::Old => &tuples.old,
+        }
+    }
+}
+
+fn before(old: OldTuple) -> Row<'static, 'static> {
+    match old {
+        OldTuple::Key => Row::Identity,
+        OldTuple::Full => Row::Old,
+    }
+}

@@ -1,0 +1,157 @@
+//! A capture decoded from beginning to end: the engine asks, the catalog answers.
+
+use super::{Capture, Catalog, CatalogAt};
+use crate::engine::{DecodeError, Engine, EngineError, Stop};
+use crate::records::{Batch, RecordError, TopicTable};
+
+/// Drives an engine over a capture.
+pub struct Replay<'a> {
+    engine: &'a mut Engine,
+    capture: &'a Capture,
+    catalog: &'a Catalog,
+    at: CatalogAt,
+    topics: TopicTable,
+    batch_bytes_max: usize,
+    /// Index of the first frame not used up.
+    next: usize,
+    /// Frame and relation of the last question, which must not be asked twice.
+    asked: Option<(usize, u32)>,
+    stopped: Option<(usize, DecodeError)>,
+}
+
+/// Why a replay does not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// A message cannot be decoded. The batches before hold all that could be.
+    #[error("{}, line {line}: {}", path.display(), detail(error))]
+    Decode {
+        /// The capture.
+        path: std::path::PathBuf,
+        /// Of the message in the capture, counted from 1.
+        line: usize,
+        /// What is wrong and where.
+        error: DecodeError,
+    },
+    /// The engine itself failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine's records cannot be read.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The engine stopped before a frame without using it up, asking or failing.
+    #[error("{}, line {line}: the decoder does not go on", path.display())]
+    Stalled {
+        /// The capture.
+        path: std::path::PathBuf,
+        /// Of the message in the capture, counted from 1.
+        line: usize,
+    },
+}
+
+impl<'a> Replay<'a> {
+    /// A replay from the first message on, 64 KiB a call.
+    pub fn new(
+        engine: &'a mut Engine,
+        capture: &'a Capture,
+        catalog: &'a Catalog,
+        at: CatalogAt,
+    ) -> Self {
+        Self {
+            engine,
+            capture,
+            catalog,
+            at,
+            topics: TopicTable::default(),
+            batch_bytes_max: BATCH_BYTES_MAX,
+            next: 0,
+            asked: None,
+            stopped: None,
+        }
+    }
+
+    /// Bytes of frames given to the engine at a time, and at least one frame: 1 passes them one by
+    /// one.
+    #[must_use]
+    pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
+        self.batch_bytes_max = bytes;
+        self
+    }
+
+    /// The next records there are; none at the end of the capture.
+    ///
+    /// After [`ReplayError::Decode`] the same is returned again; [`Self::skip`] goes on behind the
+    /// message.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, ReplayError> {
+        loop {
+            if let Some((frame, error)) = &self.stopped {
+                let (path, line) = self.place(*frame);
+                return Err(ReplayError::Decode { path, line, error: error.clone() });
+            }
+            let to = self.batch_end();
+            if to == self.next {
+                return Ok(None);
+            }
+            let decoded =
+                self.engine.decode(self.capture.span(self.next, to), self.capture.sent_at_us())?;
+            let used = self.advance(decoded.consumed);
+            match decoded.stop {
+                None if used == to => {}
+                None => return Err(self.stalled()),
+                Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
+                Some(Stop::Unknown(question)) => {
+                    let asked = Some((self.next, question.relation));
+                    if self.asked == asked {
+                        return Err(self.stalled());
+                    }
+                    self.asked = asked;
+                    let lsn = self.capture.frames.get(self.next).map(|frame| frame.lsn);
+                    let lsn = lsn.unwrap_or_default();
+                    self.engine.learn(&self.catalog.answer(&question, lsn, self.at))?;
+                }
+            }
+            if !decoded.records.is_empty() {
+                return Ok(Some(self.topics.read(decoded.records)?));
+            }
+        }
+    }
+
+    /// Gives up the message of the last [`ReplayError::Decode`].
+    pub fn skip(&mut self) -> Result<(), ReplayError> {
+        if self.stopped.take().is_some() {
+            self.engine.skip()?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Behind the last frame of the next batch.
+    fn batch_end(&self) -> usize {
+        let start = self.capture.start(self.next);
+        let fits = |end: usize| end - start <= self.batch_bytes_max;
+        let rest = self.capture.frames.get(self.next..).unwrap_or_default();
+        let count = rest.iter().take_while(|frame| fits(frame.end)).count();
+        self.next + count.max(rest.len().min(1))
+    }
+
+    /// Counts the frames that `consumed` bytes are, and goes behind them.
+    fn advance(&mut self, consumed: usize) -> usize {
+        let end = self.capture.start(self.next) + consumed;
+        let rest = self.capture.frames.get(self.next..).unwrap_or_default();
+        self.next += rest.iter().take_while(|frame| frame.end <= end).count();
+        self.next
+    }
+
+    fn stalled(&self) -> ReplayError {
+        let (path, line) = self.place(self.next);
+        ReplayError::Stalled { path, line }
+    }
+
+    fn place(&self, frame: usize) -> (std::path::PathBuf, usize) {
+        let line = self.capture.frames.get(frame).map_or(0, |frame| frame.line);
+        (self.capture.path.clone(), line)
+    }
+}
+
+/// The host gives the engine at most this at a time: more gains nothing, less costs calls.
+const BATCH_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,340 @@
+//! What can go wrong, whose fault it is, and what to do about it. Never holds a cell value or a
+//! password.
+
+use std::io;
+
+use crate::engine::{DecodeError, EngineError};
+use crate::lsn::Lsn;
+use crate::records::Position;
+
+/// Everything that ends a stream or keeps it from starting.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What was to be acknowledged has not been delivered.
+    #[error("cannot acknowledge {asked}: {}", delivered_text(*.delivered))]
+    Acknowledge {
+        /// The position or LSN asked for, as text.
+        asked: String,
+        /// The last event delivered, if there was one.
+        delivered: Option<Position>,
+    },
+    /// A setting that is missing or cannot be what it was given as.
+    #[error("{setting}: {reason}")]
+    Configuration {
+        /// The setting's name.
+        setting: String,
+        /// What is wrong and what is allowed: for people.
+        reason: String,
+    },
+    /// The network, before or after the server was reached.
+    #[error("{doing} at {address}: {io}")]
+    Connection {
+        /// `host:port`, or the path of the socket.
+        address: String,
+        /// What was tried, for example "connecting to the server".
+        doing: &'static str,
+        /// What the operating system said.
+        io: io::Error,
+    },
+    /// A frame the decoder cannot make sense of. Nothing behind it was acknowledged.
+    #[error("{}", decode_error_text(.0))]
+    Decoding(DecodeError),
+    /// The sandbox: a decoder that trapped or exceeded a limit, or options it refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What the server sent is not the replication protocol.
+    #[error("replication protocol: {reason}")]
+    Protocol {
+        /// What was expected and what came: for people.
+        reason: String,
+    },
+    /// A publication that does not exist in the database.
+    #[error(
+        "publication {publication:?} does not exist in database {database:?}; \
+         to make it: {}", publication_sql(.publication)
+    )]
+    PublicationNotFound {
+        /// `pg_publication.pubname`.
+        publication: String,
+        /// Where it was looked for.
+        database: String,
+    },
+    /// An error response of the server.
+    #[error("{doing}: {message} (SQLSTATE {sqlstate}){}", hint_text(.hint.as_deref()))]
+    Server {
+        /// Five characters, see PostgreSQL's appendix A.
+        sqlstate: String,
+        /// The primary message.
+        message: String,
+        /// The server's DETAIL. Not part of the text of this error: it may quote a value.
+        detail: Option<String>,
+        /// The server's HINT, or ours where the server has none.
+        hint: Option<String>,
+        /// What was tried, for example "logging in".
+        doing: &'static str,
+    },
+    /// The server is not the one the stream began with.
+    #[error(
+        "the server's system identifier is {found}, the stream began on {expected}: \
+         this is another cluster, whose LSNs mean nothing here"
+    )]
+    ServerChanged {
+        /// `system_identifier` at the first connection.
+        expected: String,
+        /// `system_identifier` now.
+        found: String,
+    },
+    /// A slot that does not exist.
+    #[error("replication slot {slot:?} does not exist; to make it: {}", slot_sql(.slot))]
+    SlotNotFound {
+        /// `pg_replication_slots.slot_name`.
+        slot: String,
+    },
+    /// A slot that exists and cannot be used.
+    #[error("replication slot {slot:?} {problem}")]
+    SlotUnusable {
+        /// `pg_replication_slots.slot_name`.
+        slot: String,
+        /// Why not.
+        problem: SlotProblem,
+    },
+    /// `wal_level` is too low for logical replication.
+    #[error(
+        "the server's wal_level is {wal_level:?}, logical replication needs \"logical\"; \
+         to change it: ALTER SYSTEM SET wal_level = logical; then restart the server"
+    )]
+    WalLevel {
+        /// The setting's value.
+        wal_level: String,
+    },
+}
+
+/// Why a slot that exists cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlotProblem {
+    /// It belongs to another database of the server.
+    #[error("belongs to database {database:?}: connect to that one")]
+    Database {
+        /// `pg_replication_slots.database`.
+        database: String,
+    },
+    /// WAL it needs is gone, or it was invalidated for another reason.
+    #[error("is lost ({reason}): drop it, make a new one and take a new snapshot")]
+    Lost {
+        /// `invalidation_reason` where the server has it, else `wal_status`.
+        reason: String,
+    },
+    /// Somebody else confirmed more than this stream did: changes in between would be missing.
+    #[error(
+        "was confirmed up to {found} by somebody else while this stream had confirmed {confirmed}: \
+         the changes in between cannot be had any more"
+    )]
+    Moved {
+        /// `confirmed_flush_lsn` now.
+        found: Lsn,
+        /// What this stream confirmed last.
+        confirmed: Lsn,
+    },
+    /// It is a physical slot.
+    #[error("is a physical one: a logical one with plugin pgoutput is needed")]
+    Physical,
+    /// It is a logical slot of another output plugin.
+    #[error("has the output plugin {plugin:?}: pgoutput is needed")]
+    Plugin {
+        /// `pg_replication_slots.plugin`.
+        plugin: String,
+    },
+}
+
+/// Whose fault an error is, and so who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// This library's: please report it.
+    Bug,
+    /// The caller's: a wrong setting or a wrong call.
+    Caller,
+    /// A plugin's.
+    Plugin,
+    /// The server's, or of how it is set up.
+    Server,
+    /// Nobody's: trying again may help.
+    Transient,
+}
+
+impl Error {
+    /// Whose fault this is. A stream tries again by itself where this is `Transient`.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Acknowledge { .. } | Self::Configuration { .. } => ErrorClass::Caller,
+            Self::Connection { .. } => ErrorClass::Transient,
+            Self::Engine(EngineError::Option(_)) => ErrorClass::Caller,
+            Self::Engine(_) => ErrorClass::Bug,
+            Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
+            Self::Decoding(_)
+            | Self::Protocol { .. }
+            | Self::PublicationNotFound { .. }
+            | Self::Server { .. }
+            | Self::ServerChanged { .. }
+            | Self::SlotNotFound { .. }
+            | Self::SlotUnusable { .. }
+            | Self::WalLevel { .. } => ErrorClass::Server,
+        }
+    }
+
+    /// The SQLSTATE, where the server gave one or would have.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Server { sqlstate, .. } => Some(sqlstate),
+            // undefined_object, object_not_in_prerequisite_state
+            Self::PublicationNotFound { .. } | Self::SlotNotFound { .. } => Some("42704"),
+            Self::SlotUnusable { .. } | Self::WalLevel { .. } => Some("55000"),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, for people: mostly the SQL to run.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::PublicationNotFound { publication, .. } => Some(publication_sql(publication)),
+            Self::Server { hint, .. } => hint.clone(),
+            Self::SlotNotFound { slot } => Some(slot_sql(slot)),
+            Self::WalLevel { .. } => {
+                Some("ALTER SYSTEM SET wal_level = logical; then restart the server".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_transient(&self) -> bool {
+        self.class() == ErrorClass::Transient
+    }
+
+    pub(crate) fn configuration(setting: &str, reason: impl Into<String>) -> Self {
+        Self::Configuration { setting: setting.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn protocol(reason: impl Into<String>) -> Self {
+        Self::Protocol { reason: reason.into() }
+    }
+}
+
+/// SQLSTATEs after which the same request may succeed a little later.
+fn is_transient(sqlstate: &str) -> bool {
+    // 08: connection exceptions
+    sqlstate.starts_with("08")
+        || matches!(
+            sqlstate,
+            "53300" // too_many_connections
+                | "55006" // object_in_use: the slot's former walsender is not gone yet
+                | "57P01" // admin_shutdown
+                | "57P02" // crash_shutdown
+                | "57P03" // cannot_connect_now
+        )
+}
+
+/// What to do where the server itself gives no hint.
+pub(crate) fn hint_for(sqlstate: &str, user: &str) -> Option<String> {
+    let hint = match sqlstate {
+        "28P01" => format!("check the password of role {}", quote_identifier(user)),
+        "28000" => "check the role's name and pg_hba.conf".to_owned(),
+        "3D000" => "check the database's name".to_owned(),
+        "42501" => format!(
+            "the role needs the REPLICATION attribute: ALTER ROLE {} REPLICATION;",
+            quote_identifier(user)
+        ),
+        "53300" => "raise max_connections or max_wal_senders".to_owned(),
+        "55006" => "another consumer is streaming from this slot".to_owned(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// A name as SQL and the replication grammar take it, whatever characters it has.
+pub(crate) fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal for the replication grammar, which knows no backslash escapes.
+pub(crate) fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn slot_sql(slot: &str) -> String {
+    format!("SELECT pg_create_logical_replication_slot({}, 'pgoutput');", quote_literal(slot))
+}
+
+fn publication_sql(publication: &str) -> String {
+    format!("CREATE PUBLICATION {} FOR ALL TABLES;", quote_identifier(publication))
+}
+
+fn delivered_text(delivered: Option<Position>) -> String {
+    match delivered {
+        Some(position) => format!("only events up to {position} have been delivered"),
+        None => "no event has been delivered yet".to_owned(),
+    }
+}
+
+fn decode_error_text(error: &DecodeError) -> String {
+    let kind = format!("{:?}", error.kind).to_lowercase();
+    let kind = kind.rsplit("::").next().unwrap_or_default();
+    let message = match error.message_type {
+        Some(byte) => format!(", message '{}'", byte.escape_ascii()),
+        None => String::new(),
+    };
+    format!(
+        "cannot decode the frame at LSN {}{message}, byte {}: {kind}: {}",
+        Lsn(error.lsn),
+        error.offset,
+        error.detail
+    )
+}
+
+fn hint_text(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(sqlstate: &str) -> Error {
+        Error::Server {
+            sqlstate: sqlstate.to_owned(),
+            message: "m".to_owned(),
+            detail: Some("Key (id)=(7) exists".to_owned()),
+            hint: Some("try again".to_owned()),
+            doing: "logging in",
+        }
+    }
+
+    #[test]
+    fn class_follows_the_sqlstate_and_never_the_text() {
+        for transient in ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "55006"] {
+            assert_eq!(server(transient).class(), ErrorClass::Transient, "{transient}");
+        }
+        for lasting in ["28P01", "3D000", "42704", "42501", "55000", "XX000"] {
+            assert_eq!(server(lasting).class(), ErrorClass::Server, "{lasting}");
+        }
+    }
+
+    #[test]
+    fn texts_say_what_to_do_and_quote_no_detail() {
+        let slot = Error::SlotNotFound { slot: "s".to_owned() };
+        assert_eq!(
+            slot.to_string(),
+            "replication slot \"s\" does not exist; to make it: \
+             SELECT pg_create_logical_replication_slot('s', 'pgoutput');"
+        );
+        let publication = Error::PublicationNotFound {
+            publication: "My\"Pub".to_owned(),
+            database: "shop".to_owned(),
+        };
+        assert_eq!(
+            publication.hint().unwrap(),
+            "CREATE PUBLICATION \"My\"\"Pub\" FOR ALL TABLES;"
+        );
+        assert_eq!(server("28P01").to_string(), "logging in: m (SQLSTATE 28P01); try again");
+    }
+}
