@@ -38,13 +38,13 @@ pub(crate) struct ChangeWriter<'d, 'c, 'r, 'a> {
 
 impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     pub(crate) fn write(&mut self, change: Change, tuples: &Tuples<'a>) -> Result<(), Halt> {
-        let skipped = self.options.skipped;
+        let skipped = &self.options.skipped;
         // A table without columns has changes, but nothing to say of them.
         if self.relation.tuple_columns == 0 {
             return Ok(());
         }
         match change {
-            Change::Insert if !skipped.create => {
+            Change::Insert if !skipped.contains(b'c') => {
                 self.event(b'c', None, Some(Row::New { old: None }), tuples, &[])?;
             }
             Change::Update(old) => {
@@ -54,7 +54,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                 {
                     return self.write_key_change(old, tuples);
                 }
-                if !skipped.update {
+                if !skipped.contains(b'u') {
                     let full = old == Some(OldTuple::Full);
                     let before = match old {
                         Some(OldTuple::Full) => Some(Row::Old),
@@ -63,11 +63,13 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                         }
                         _ => None,
                     };
-                    let after = Row::New { old: full.then_some(&tuples.old) };
+                    let after = Row::New {
+                        old: full.then_some(&tuples.old),
+                    };
                     self.event(b'u', before, Some(after), tuples, &[])?;
                 }
             }
-            Change::Delete(old) if !skipped.delete => {
+            Change::Delete(old) if !skipped.contains(b'd') => {
                 self.event(b'd', Some(before(old)), None, tuples, &[])?;
                 self.tombstone(tuples, &[])?;
             }
@@ -139,11 +141,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         self.close(event, 0)
     }
 
-    fn row(
-        &mut self,
-        row: Option<Row<'_, 'a>>,
-        cells: &[Cell<'a>],
-    ) -> Result<Range<usize>, Halt> {
+    fn row(&mut self, row: Option<Row<'_, 'a>>, cells: &[Cell<'a>]) -> Result<Range<usize>, Halt> {
         let start = self.call.records.len();
         match row {
             Some(row) => self
@@ -172,25 +170,45 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         let records = &mut *self.call.records;
         records.extend_from_slice(b",\"source\":");
         let start = records.len();
-        self.source.write(&self.relation.source, self.frame.lsn, self.options.format, records);
+        self.source.write(
+            &self.relation.source,
+            self.frame.lsn,
+            self.options.format,
+            records,
+        );
         let source = start..records.len();
         self.counted += 1;
         let block = self.metadata.map(|metadata| {
             let mut block = Vec::new();
             let collection = Some(self.relation.qualified_name.as_str());
             metadata.write_block(
-                self.head.xid, self.frame.lsn, collection, self.counted, &mut block,
+                self.head.xid,
+                self.frame.lsn,
+                collection,
+                self.counted,
+                &mut block,
             );
             block
         });
         self.call.close.write(op, block.as_deref(), records);
-        event.end_value(records, Parts { before, after, source });
+        event.end_value(
+            records,
+            Parts {
+                before,
+                after,
+                source,
+            },
+        );
         records.extend_from_slice(headers);
         self.close(event, op)
     }
 
     fn close(&mut self, event: EventWriter, op: u8) -> Result<(), Halt> {
-        event.finish(&EventHead { op, ..self.head }, &self.call.unchanged, self.call.records)?;
+        event.finish(
+            &EventHead { op, ..self.head },
+            &self.call.unchanged,
+            self.call.records,
+        )?;
         self.head.position.sub += 1;
         Ok(())
     }
@@ -221,7 +239,11 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     fn invalid(&self, invalid: InvalidCell<'_>) -> Malformed {
-        let InvalidCell { column, value, invalid } = invalid;
+        let InvalidCell {
+            column,
+            value,
+            invalid,
+        } = invalid;
         let relation = &self.relation.qualified_name;
         Malformed::value(self.frame.message, value, invalid, &column, relation)
     }

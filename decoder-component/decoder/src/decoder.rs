@@ -7,7 +7,7 @@
 //! the memory is touched, and records of a frame that failed are taken back.
 //!
 //! Invariants: `failed` is set from a frame that cannot be decoded until [`Decoder::skip`];
-//! `asked` is set from a question until the facts for it were used.
+//! `asked` remembers a question until the facts for it were used.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -28,9 +28,7 @@ use crate::record::{
     EventHead, EventWriter, Parts, Position, RecordTooLong, write_begin, write_commit,
 };
 use crate::relation::{MESSAGE_TOPIC_ID, Relation, write_message_topic, write_name};
-use crate::transaction::{
-    Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic,
-};
+use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
 
 /// One per replication stream.
@@ -40,10 +38,7 @@ pub struct Decoder {
     types: Types,
     /// Facts not used yet, by relation.
     facts: BTreeMap<u32, RelationFacts>,
-    /// The relation the catalogs were asked about.
-    asked: Option<u32>,
-    /// Whether the question was answered.
-    answered: bool,
+    asked: Asked,
     relations: BTreeMap<u32, Relation>,
     /// The next relation's; the first ids are of messages and transactions.
     next_topic_id: u32,
@@ -55,6 +50,15 @@ pub struct Decoder {
     /// `source` is of another transaction than `source_facts`.
     source_stale: bool,
     failed: Option<Failed>,
+}
+
+/// What the catalogs were asked about last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Relation(u32),
+    /// The answer came and was not used yet.
+    Answered(u32),
 }
 
 #[derive(Debug)]
@@ -123,8 +127,7 @@ impl Decoder {
             options,
             types: Types::default(),
             facts: BTreeMap::new(),
-            asked: None,
-            answered: false,
+            asked: Asked::Nothing,
             relations: BTreeMap::new(),
             next_topic_id: TRANSACTION_TOPIC_ID + 1,
             message_topic_written: false,
@@ -146,7 +149,9 @@ impl Decoder {
         for fact in facts.relations {
             self.facts.insert(fact.oid, fact);
         }
-        self.answered = self.asked.is_some();
+        if let Asked::Relation(oid) = self.asked {
+            self.asked = Asked::Answered(oid);
+        }
     }
 
     /// Decodes whole frames, laid out as `wit/decoding.wit` says, and appends records. `now_us` is
@@ -160,7 +165,10 @@ impl Decoder {
             records,
         };
         let mut rest = frames;
-        let mut stop = self.failed.as_ref().map(|failed| Stop::Failed(failed.error.clone()));
+        let mut stop = self
+            .failed
+            .as_ref()
+            .map(|failed| Stop::Failed(failed.error.clone()));
         while stop.is_none() && !rest.is_empty() {
             let mark = call.records.len();
             let halt = match Frame::parse(rest) {
@@ -170,7 +178,7 @@ impl Decoder {
                         continue;
                     }
                     Err(Halt::Unknown(question)) => {
-                        self.asked = Some(question.relation);
+                        self.asked = Asked::Relation(question.relation);
                         Stop::Unknown(question)
                     }
                     Err(Halt::Malformed(malformed)) => {
@@ -182,7 +190,10 @@ impl Decoder {
             call.records.truncate(mark);
             stop = Some(halt);
         }
-        Decoded { consumed: frames.len() - rest.len(), stop }
+        Decoded {
+            consumed: frames.len() - rest.len(),
+            stop,
+        }
     }
 
     /// Gives up the frame of the last [`Stop::Failed`]: what follows it can be decoded again.
@@ -196,7 +207,10 @@ impl Decoder {
 
     /// What a successor needs to go on where this one stands, between transactions.
     pub fn save(&self) -> Vec<u8> {
-        let mut saved = alloc::vec![SAVED_VERSION, u8::from(self.source_facts.last_commit.is_some())];
+        let mut saved = alloc::vec![
+            SAVED_VERSION,
+            u8::from(self.source_facts.last_commit.is_some())
+        ];
         let last_commit = self.source_facts.last_commit.unwrap_or_default();
         saved.extend_from_slice(&last_commit.0.to_le_bytes());
         saved.extend_from_slice(&self.source_facts.commit_ts_us.to_le_bytes());
@@ -209,7 +223,9 @@ impl Decoder {
         if *version != SAVED_VERSION {
             return Err(RestoreError::Version);
         }
-        let &[seen, ref rest @ ..] = rest else { return Err(RestoreError::Corrupt) };
+        let &[seen, ref rest @ ..] = rest else {
+            return Err(RestoreError::Corrupt);
+        };
         let (last_commit, rest) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
         let commit_ts: [u8; 8] = rest.try_into().map_err(|_| RestoreError::Corrupt)?;
         self.source_facts = SourceFacts {
@@ -227,7 +243,10 @@ impl Decoder {
     }
 
     fn fail(&mut self, malformed: Malformed, lsn: Lsn, message: &[u8]) -> DecodeError {
-        let open = self.transaction.as_ref().map_or(lsn, |transaction| transaction.commit_lsn);
+        let open = self
+            .transaction
+            .as_ref()
+            .map_or(lsn, |transaction| transaction.commit_lsn);
         let message_type = message.first().copied();
         let error = DecodeError {
             kind: malformed.kind,
@@ -237,7 +256,10 @@ impl Decoder {
             detail: malformed.detail,
         };
         let change = matches!(message_type, Some(b'I' | b'U' | b'D' | b'T' | b'M'));
-        self.failed = Some(Failed { error: error.clone(), change });
+        self.failed = Some(Failed {
+            error: error.clone(),
+            change,
+        });
         error
     }
 
@@ -258,7 +280,11 @@ impl Decoder {
                 self.change(frame, relation, Change::Delete(old), tuples, call)?;
             }
             Message::Truncate { relations } => self.truncate(frame, &relations, call)?,
-            Message::Begin { final_lsn, commit_ts_us, xid } => {
+            Message::Begin {
+                final_lsn,
+                commit_ts_us,
+                xid,
+            } => {
                 if self.transaction.is_some() {
                     return Err(out_of_sequence("a transaction is open already"));
                 }
@@ -278,12 +304,19 @@ impl Decoder {
                 self.source_facts.origin = None;
                 self.source_stale = true;
             }
-            Message::Commit { commit_lsn, end_lsn } => {
+            Message::Commit {
+                commit_lsn,
+                end_lsn,
+            } => {
                 if self.transaction()?.commit_lsn != commit_lsn {
-                    return Err(out_of_sequence("the open transaction has another commit LSN"));
+                    return Err(out_of_sequence(
+                        "the open transaction has another commit LSN",
+                    ));
                 }
                 // Nothing below fails but for lengths that were checked when it was begun.
-                let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
+                let Some(mut transaction) = self.transaction.take() else {
+                    return Ok(());
+                };
                 self.write_metadata(&mut transaction, true, frame.lsn, call)?;
                 write_commit(&transaction, end_lsn, call.records);
                 self.source_facts.last_commit = Some(frame.lsn);
@@ -307,8 +340,7 @@ impl Decoder {
     fn relation(&mut self, body: &RelationBody<'_>, call: &mut Call<'_>) -> Result<(), Halt> {
         // A Relation says that something may have changed, NOT NULL and defaults among it, which
         // it does not say: so facts serve one Relation only.
-        let answered = self.answered && self.asked == Some(body.oid);
-        if !answered {
+        if self.asked != Asked::Answered(body.oid) {
             let types: Vec<u32> = body
                 .columns
                 .iter()
@@ -316,7 +348,10 @@ impl Decoder {
                 .filter(|oid| !self.types.knows(*oid))
                 .collect();
             if !types.is_empty() || !self.facts.contains_key(&body.oid) {
-                return Err(Halt::Unknown(Question { relation: body.oid, types }));
+                return Err(Halt::Unknown(Question {
+                    relation: body.oid,
+                    types,
+                }));
             }
         }
         if self.relations.len() >= RELATIONS_MAX && !self.relations.contains_key(&body.oid) {
@@ -337,7 +372,7 @@ impl Decoder {
             }
         }
         self.facts.remove(&body.oid);
-        (self.asked, self.answered) = (None, false);
+        self.asked = Asked::Nothing;
         self.relations.insert(body.oid, relation);
         Ok(())
     }
@@ -355,8 +390,10 @@ impl Decoder {
             .transaction
             .as_mut()
             .ok_or_else(|| out_of_sequence("no transaction is open"))?;
-        let relation =
-            self.relations.get(&relation).ok_or_else(|| unknown_relation(relation))?;
+        let relation = self
+            .relations
+            .get(&relation)
+            .ok_or_else(|| unknown_relation(relation))?;
         check_tuples(relation, change, tuples)?;
         let mut event = ChangeWriter {
             frame,
@@ -390,9 +427,13 @@ impl Decoder {
             .ok_or_else(|| out_of_sequence("no transaction is open"))?;
         let mut truncated = Vec::new();
         for oid in relations {
-            truncated.push(self.relations.get(oid).ok_or_else(|| unknown_relation(*oid))?);
+            truncated.push(
+                self.relations
+                    .get(oid)
+                    .ok_or_else(|| unknown_relation(*oid))?,
+            );
         }
-        if self.options.skipped.truncate {
+        if self.options.skipped.contains(b't') {
             truncated.clear();
         }
         let mut head = None;
@@ -439,7 +480,14 @@ impl Decoder {
             if self.source_facts.last_commit.is_none() && self.transaction.is_none() {
                 source.commit_ts_us = call.now_us;
             }
-            (Position { commit_lsn: frame.lsn, index: 0, sub: 0 }, source)
+            (
+                Position {
+                    commit_lsn: frame.lsn,
+                    index: 0,
+                    sub: 0,
+                },
+                source,
+            )
         };
         if !self.message_topic_written {
             write_message_topic(&self.options, call.records)?;
@@ -456,9 +504,20 @@ impl Decoder {
         let source_start = call.records.len();
         let mut pieces = Source::default();
         pieces.prepare(&source, &self.options);
-        pieces.write(b"\"schema\":\"\",\"table\":\"\"", frame.lsn, format, call.records);
-        let parts = Parts { source: source_start..call.records.len(), ..Parts::default() };
-        let metadata = self.transaction.as_ref().and_then(|open| open.metadata.as_ref());
+        pieces.write(
+            b"\"schema\":\"\",\"table\":\"\"",
+            frame.lsn,
+            format,
+            call.records,
+        );
+        let parts = Parts {
+            source: source_start..call.records.len(),
+            ..Parts::default()
+        };
+        let metadata = self
+            .transaction
+            .as_ref()
+            .and_then(|open| open.metadata.as_ref());
         match metadata.filter(|_| logical.transactional) {
             Some(metadata) => {
                 call.records.extend_from_slice(b",\"transaction\":");
@@ -521,7 +580,9 @@ impl Decoder {
     }
 
     fn transaction(&mut self) -> Result<&mut Transaction, Halt> {
-        self.transaction.as_mut().ok_or_else(|| out_of_sequence("no transaction is open"))
+        self.transaction
+            .as_mut()
+            .ok_or_else(|| out_of_sequence("no transaction is open"))
     }
 
     fn prepare_source(&mut self) {
@@ -550,8 +611,14 @@ impl<'a> Frame<'a> {
         let lsn = Lsn(reader.u64("WAL start").map_err(not_a_frame)?);
         reader.u64("WAL end").map_err(not_a_frame)?;
         reader.i64("server clock").map_err(not_a_frame)?;
-        let message = reader.bytes(message_bytes, "message").map_err(not_a_frame)?;
-        Ok(Self { lsn, message, bytes: reader.offset() })
+        let message = reader
+            .bytes(message_bytes, "message")
+            .map_err(not_a_frame)?;
+        Ok(Self {
+            lsn,
+            message,
+            bytes: reader.offset(),
+        })
     }
 }
 

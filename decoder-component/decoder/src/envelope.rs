@@ -43,12 +43,19 @@ pub(crate) struct Close {
 impl Source {
     /// Puts the pieces together anew, for another transaction.
     pub(crate) fn prepare(&mut self, facts: &SourceFacts, options: &Options) {
-        let Self { head, times, xid, tail } = self;
+        let Self {
+            head,
+            times,
+            xid,
+            tail,
+        } = self;
         for piece in [&mut *head, times, xid, tail] {
             piece.clear();
         }
         head.extend_from_slice(match options.format {
-            Format::Debezium => b"{\"version\":\"3.6.3.Final\",\"connector\":\"postgresql\",\"name\":",
+            Format::Debezium => {
+                b"{\"version\":\"3.6.3.Final\",\"connector\":\"postgresql\",\"name\":"
+            }
             Format::Native => concat!(
                 "{\"version\":\"",
                 env!("CARGO_PKG_VERSION"),
@@ -101,10 +108,24 @@ impl Source {
         let mut digits = itoa::Buffer::new();
         let lsn = digits.format(lsn.0).as_bytes();
         let pieces: [&[u8]; 7] = match format {
-            Format::Debezium => {
-                [&self.head, lsn, &self.times, relation, &self.xid, lsn, &self.tail]
-            }
-            Format::Native => [&self.head, relation, &self.xid, lsn, &self.times, lsn, &self.tail],
+            Format::Debezium => [
+                &self.head,
+                lsn,
+                &self.times,
+                relation,
+                &self.xid,
+                lsn,
+                &self.tail,
+            ],
+            Format::Native => [
+                &self.head,
+                relation,
+                &self.xid,
+                lsn,
+                &self.times,
+                lsn,
+                &self.tail,
+            ],
         };
         for piece in pieces {
             out.extend_from_slice(piece);

@@ -181,10 +181,15 @@ fn write_escaped(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(), I
 
 fn first_special(text: &[u8], escaped_from: u8) -> Option<usize> {
     let (chunks, _) = text.as_chunks::<CHUNK>();
-    let verbatim = chunks.iter().take_while(|chunk| is_verbatim(chunk, escaped_from)).count();
+    let verbatim = chunks
+        .iter()
+        .take_while(|chunk| is_verbatim(chunk, escaped_from))
+        .count();
     let skipped = verbatim.saturating_mul(CHUNK);
     let rest = text.get(skipped..).unwrap_or_default();
-    let at = rest.iter().position(|&byte| !is_verbatim(&[byte], escaped_from))?;
+    let at = rest
+        .iter()
+        .position(|&byte| !is_verbatim(&[byte], escaped_from))?;
     Some(skipped.saturating_add(at))
 }
 
@@ -219,14 +224,26 @@ fn hex_digit(nibble: u8) -> u8 {
 
 #[inline]
 fn base64_quad([a, b, c]: [u8; 3], alphabet: &Alphabet) -> [u8; 4] {
-    let digit = |index: u8| alphabet.get(usize::from(index & 63)).copied().unwrap_or(b'A');
-    [digit(a >> 2), digit(a << 4 | b >> 4), digit(b << 2 | c >> 6), digit(c)]
+    let digit = |index: u8| {
+        alphabet
+            .get(usize::from(index & 63))
+            .copied()
+            .unwrap_or(b'A')
+    };
+    [
+        digit(a >> 2),
+        digit(a << 4 | b >> 4),
+        digit(b << 2 | c >> 6),
+        digit(c),
+    ]
 }
 
 /// What leads the UTF-8 of a character outside of the Basic Multilingual Plane, or more.
 const FOUR_BYTE_LEAD: u8 = 0xF0;
 
-const INVALID_TEXT: InvalidValue = InvalidValue { expected: "UTF-8 text" };
+const INVALID_TEXT: InvalidValue = InvalidValue {
+    expected: "UTF-8 text",
+};
 
 #[cfg(test)]
 mod tests {
@@ -249,9 +266,15 @@ mod tests {
             ("ü日😀x", r#""ü日\uD83D\uDE00x""#),
             ("</script>", r#""</script>""#),
         ] {
-            assert_eq!(string(text.as_bytes(), Escape::Surrogates).as_deref(), Ok(expected));
+            assert_eq!(
+                string(text.as_bytes(), Escape::Surrogates).as_deref(),
+                Ok(expected)
+            );
         }
-        assert_eq!(string("ü😀\"".as_bytes(), Escape::Minimal).as_deref(), Ok(r#""ü😀\"""#));
+        assert_eq!(
+            string("ü😀\"".as_bytes(), Escape::Minimal).as_deref(),
+            Ok(r#""ü😀\"""#)
+        );
     }
 
     #[test]
@@ -260,7 +283,10 @@ mod tests {
             let plain: Vec<u8> = (0..length).map(|i| b'a' + (i % 26)).collect();
             let plain = core::str::from_utf8(&plain).unwrap();
             let expected = alloc::format!("\"{plain}\"");
-            assert_eq!(string(plain.as_bytes(), Escape::Surrogates).unwrap(), expected);
+            assert_eq!(
+                string(plain.as_bytes(), Escape::Surrogates).unwrap(),
+                expected
+            );
             for at in 0..usize::from(length) {
                 for (special, escaped) in [("\"", "\\\""), ("\u{1}", "\\u0001"), ("é", "é")] {
                     let mut text = alloc::string::String::from(plain);
@@ -278,8 +304,12 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_refused() {
-        for text in [&b"\xff"[..], b"abcdefghijklmnopqrstuvwxyz\xc3", b"\xed\xa0\x80", b"ab\x80cd"]
-        {
+        for text in [
+            &b"\xff"[..],
+            b"abcdefghijklmnopqrstuvwxyz\xc3",
+            b"\xed\xa0\x80",
+            b"ab\x80cd",
+        ] {
             assert_eq!(string(text, Escape::Minimal), Err(INVALID_TEXT));
         }
     }

@@ -29,8 +29,6 @@ mod value;
 
 pub use decoder::{Decoded, Decoder, Question, Stop};
 pub use error::{DecodeError, DecodeErrorKind, OptionError, RestoreError};
-pub use facts::{
-    Attribute, ColumnFacts, Facts, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
-};
+pub use facts::{Attribute, ColumnFacts, Facts, RelationFacts, TypeFacts, TypeKind, UniqueIndex};
 pub use lsn::{Lsn, LsnParseError};
 pub use options::Options;

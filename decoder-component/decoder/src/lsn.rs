@@ -46,7 +46,17 @@ mod tests {
             assert_eq!(text.parse::<Lsn>().unwrap().to_string(), text);
         }
         assert_eq!("0/28e1250".parse(), Ok(Lsn(0x28E_1250)));
-        for text in ["", "zzz", "0", "0/", "/0", "0/100000000", "+1/0", "1/2/3", "42"] {
+        for text in [
+            "",
+            "zzz",
+            "0",
+            "0/",
+            "/0",
+            "0/100000000",
+            "+1/0",
+            "1/2/3",
+            "42",
+        ] {
             assert_eq!(text.parse::<Lsn>(), Err(LsnParseError), "{text}");
         }
     }

@@ -14,16 +14,36 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 /// One message of protocol version 1. Tuples are in the [`Tuples`] given to [`Message::parse`].
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
-    Begin { final_lsn: Lsn, commit_ts_us: i64, xid: u32 },
+    Begin {
+        final_lsn: Lsn,
+        commit_ts_us: i64,
+        xid: u32,
+    },
     Logical(Logical<'a>),
-    Commit { commit_lsn: Lsn, end_lsn: Lsn },
-    Origin { commit_lsn: Lsn, name: &'a str },
+    Commit {
+        commit_lsn: Lsn,
+        end_lsn: Lsn,
+    },
+    Origin {
+        commit_lsn: Lsn,
+        name: &'a str,
+    },
     Relation(RelationBody<'a>),
     Type,
-    Insert { relation: u32 },
-    Update { relation: u32, old: Option<OldTuple> },
-    Delete { relation: u32, old: OldTuple },
-    Truncate { relations: Vec<u32> },
+    Insert {
+        relation: u32,
+    },
+    Update {
+        relation: u32,
+        old: Option<OldTuple>,
+    },
+    Delete {
+        relation: u32,
+        old: OldTuple,
+    },
+    Truncate {
+        relations: Vec<u32>,
+    },
 }
 
 /// What `pg_logical_emit_message` wrote.
@@ -111,7 +131,10 @@ impl<'a> Message<'a> {
                 let end_lsn = Lsn(reader.u64("end LSN")?);
                 // Begin said the time already.
                 parse_timestamp(&mut reader)?;
-                Self::Commit { commit_lsn, end_lsn }
+                Self::Commit {
+                    commit_lsn,
+                    end_lsn,
+                }
             }
             b'M' => Self::Logical(Logical {
                 transactional: {
@@ -189,8 +212,17 @@ fn parse_relation<'a>(reader: &mut Reader<'a>) -> Result<RelationBody<'a>, Malfo
         });
     }
     // pg_namespace is sent as an empty string for relations of pg_catalog.
-    let namespace = if namespace.is_empty() { "pg_catalog" } else { namespace };
-    Ok(RelationBody { oid, namespace, name, columns })
+    let namespace = if namespace.is_empty() {
+        "pg_catalog"
+    } else {
+        namespace
+    };
+    Ok(RelationBody {
+        oid,
+        namespace,
+        name,
+        columns,
+    })
 }
 
 fn parse_truncate<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
@@ -212,9 +244,10 @@ fn parse_tuple<'a>(reader: &mut Reader<'a>, cells: &mut Vec<Cell<'a>>) -> Result
         cells.push(match reader.u8("column kind")? {
             b't' => {
                 let length = reader.u32("column length")?;
-                Cell::Text(
-                    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX), "column value")?,
-                )
+                Cell::Text(reader.bytes(
+                    usize::try_from(length).unwrap_or(usize::MAX),
+                    "column value",
+                )?)
             }
             b'n' => Cell::Null,
             b'u' => Cell::Unchanged,

@@ -9,6 +9,10 @@ use crate::error::OptionError;
 
 /// How events are rendered. Valid once made.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one of Debezium's switches"
+)]
 pub struct Options {
     pub(crate) format: Format,
     pub(crate) topic_prefix: String,
@@ -79,13 +83,14 @@ pub(crate) enum BinaryMode {
     Hex,
 }
 
-/// `skipped.operations`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Skipped {
-    pub(crate) create: bool,
-    pub(crate) update: bool,
-    pub(crate) delete: bool,
-    pub(crate) truncate: bool,
+/// `skipped.operations`: ops without events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Skipped(Vec<u8>);
+
+impl Skipped {
+    pub(crate) fn contains(&self, op: u8) -> bool {
+        self.0.contains(&op)
+    }
 }
 
 impl Default for Options {
@@ -105,7 +110,7 @@ impl Default for Options {
             include_unknown: false,
             unavailable: b"__debezium_unavailable_value".to_vec(),
             tombstones: true,
-            skipped: Skipped { truncate: true, ..Skipped::default() },
+            skipped: Skipped(b"t".to_vec()),
             replace_null_with_default: true,
             transaction_metadata: false,
             ignored: Vec::new(),
@@ -158,9 +163,9 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
         match name {
             "format" => {}
-            "topic.prefix" => self.topic_prefix = value.to_owned(),
-            "topic.delimiter" => self.topic_delimiter = value.to_owned(),
-            "database.dbname" => self.database = value.to_owned(),
+            "topic.prefix" => value.clone_into(&mut self.topic_prefix),
+            "topic.delimiter" => value.clone_into(&mut self.topic_delimiter),
+            "database.dbname" => value.clone_into(&mut self.database),
             "decimal.handling.mode" => {
                 self.decimal = one_of(
                     name,
@@ -178,7 +183,10 @@ impl Options {
                     value,
                     &[
                         ("adaptive", TimeMode::Adaptive),
-                        ("adaptive_time_microseconds", TimeMode::AdaptiveTimeMicroseconds),
+                        (
+                            "adaptive_time_microseconds",
+                            TimeMode::AdaptiveTimeMicroseconds,
+                        ),
                         ("connect", TimeMode::Connect),
                         ("isostring", TimeMode::IsoString),
                         ("microseconds", TimeMode::Microseconds),
@@ -190,12 +198,18 @@ impl Options {
                 self.interval = one_of(
                     name,
                     value,
-                    &[("numeric", IntervalMode::Numeric), ("string", IntervalMode::String)],
+                    &[
+                        ("numeric", IntervalMode::Numeric),
+                        ("string", IntervalMode::String),
+                    ],
                 )?;
             }
             "hstore.handling.mode" => {
-                self.hstore =
-                    one_of(name, value, &[("json", HstoreMode::Json), ("map", HstoreMode::Map)])?;
+                self.hstore = one_of(
+                    name,
+                    value,
+                    &[("json", HstoreMode::Json), ("map", HstoreMode::Map)],
+                )?;
             }
             "binary.handling.mode" => {
                 self.binary = one_of(
@@ -210,8 +224,9 @@ impl Options {
                 )?;
             }
             "money.fraction.digits" => {
-                self.money_fraction_digits =
-                    value.parse().map_err(|_| error(name, "expected a whole number"))?;
+                self.money_fraction_digits = value
+                    .parse()
+                    .map_err(|_| error(name, "expected a whole number"))?;
             }
             "include.unknown.datatypes" => self.include_unknown = boolean(name, value)?,
             "unavailable.value.placeholder" => {
@@ -271,7 +286,10 @@ fn is_ignored(name: &str) -> bool {
 }
 
 fn error(name: &str, reason: &str) -> OptionError {
-    OptionError { name: name.to_owned(), reason: reason.to_owned() }
+    OptionError {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
@@ -279,9 +297,16 @@ fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
 }
 
 fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, OptionError> {
-    allowed.iter().find(|(word, _)| *word == value).map(|(_, mode)| *mode).ok_or_else(|| {
-        not_one_of(name, &allowed.iter().map(|(word, _)| *word).collect::<Vec<_>>())
-    })
+    allowed
+        .iter()
+        .find(|(word, _)| *word == value)
+        .map(|(_, mode)| *mode)
+        .ok_or_else(|| {
+            not_one_of(
+                name,
+                &allowed.iter().map(|(word, _)| *word).collect::<Vec<_>>(),
+            )
+        })
 }
 
 fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
@@ -289,20 +314,19 @@ fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
 }
 
 fn skipped(name: &str, value: &str) -> Result<Skipped, OptionError> {
-    let mut skipped = Skipped::default();
     if value == "none" {
-        return Ok(skipped);
+        return Ok(Skipped::default());
     }
-    for operation in value.split(',') {
-        match operation.trim() {
-            "c" => skipped.create = true,
-            "u" => skipped.update = true,
-            "d" => skipped.delete = true,
-            "t" => skipped.truncate = true,
-            _ => return Err(error(name, "expected \"none\", or c, u, d, t separated by commas")),
-        }
-    }
-    Ok(skipped)
+    let operation = |word: &str| match word.trim().as_bytes() {
+        &[op @ (b'c' | b'u' | b'd' | b't')] => Ok(op),
+        _ => Err(error(
+            name,
+            "expected \"none\", or c, u, d, t separated by commas",
+        )),
+    };
+    Ok(Skipped(
+        value.split(',').map(operation).collect::<Result<_, _>>()?,
+    ))
 }
 
 fn placeholder(value: &str) -> Option<Vec<u8>> {
@@ -314,7 +338,11 @@ fn placeholder(value: &str) -> Option<Vec<u8>> {
     }
     (0..digits.len())
         .step_by(2)
-        .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .map(|at| {
+            digits
+                .get(at..at + 2)
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
         .collect()
 }
 

@@ -21,7 +21,10 @@ pub(crate) struct Malformed {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Self {
-        Self { rest: message, len: message.len() }
+        Self {
+            rest: message,
+            len: message.len(),
+        }
     }
 
     /// Bytes read so far. Invariant: at most `len`.
@@ -94,7 +97,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn malformed(&self, kind: DecodeErrorKind, detail: &str) -> Malformed {
-        Malformed { kind, offset: self.offset(), detail: detail.to_owned() }
+        Malformed {
+            kind,
+            offset: self.offset(),
+            detail: detail.to_owned(),
+        }
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Malformed> {
@@ -119,7 +126,10 @@ impl Malformed {
     ) -> Self {
         Self {
             kind: DecodeErrorKind::Value,
-            offset: value.as_ptr().addr().saturating_sub(message.as_ptr().addr()),
+            offset: value
+                .as_ptr()
+                .addr()
+                .saturating_sub(message.as_ptr().addr()),
             detail: alloc::format!(
                 "column {column:?} of {relation}: {} bytes are not {}",
                 value.len(),
@@ -141,11 +151,20 @@ mod tests {
         let error = reader.cstr("c", 2).unwrap_err();
         assert_eq!((error.kind, error.offset), (DecodeErrorKind::Value, 5));
         assert_eq!(reader.finish().unwrap_err().kind, DecodeErrorKind::Trailing);
-        assert_eq!(reader.u32("d").unwrap_err().kind, DecodeErrorKind::Truncated);
-        assert_eq!(reader.cstr("e", 9).unwrap_err().kind, DecodeErrorKind::Truncated);
+        assert_eq!(
+            reader.u32("d").unwrap_err().kind,
+            DecodeErrorKind::Truncated
+        );
+        assert_eq!(
+            reader.cstr("e", 9).unwrap_err().kind,
+            DecodeErrorKind::Truncated
+        );
         assert_eq!(reader.bytes(2, "f").unwrap_err().detail, "f");
         assert_eq!(reader.u8("g").unwrap(), b'x');
         assert!(reader.finish().is_ok());
-        assert_eq!(Reader::new(b"abc\0").cstr("h", 2).unwrap_err().kind, DecodeErrorKind::Limit);
+        assert_eq!(
+            Reader::new(b"abc\0").cstr("h", 2).unwrap_err().kind,
+            DecodeErrorKind::Limit
+        );
     }
 }

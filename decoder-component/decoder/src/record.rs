@@ -61,7 +61,12 @@ impl EventWriter {
     pub(crate) fn begin(records: &mut Vec<u8>) -> Self {
         let start = records.len();
         records.extend_from_slice(&[0; EVENT_HEAD_BYTES]);
-        Self { start, key_end: 0, value_end: 0, parts: Parts::default() }
+        Self {
+            start,
+            key_end: 0,
+            value_end: 0,
+            parts: Parts::default(),
+        }
     }
 
     /// The key is written (or is null); the value follows.
@@ -88,8 +93,15 @@ impl EventWriter {
         }
         let key_start = self.start + EVENT_HEAD_BYTES;
         let mut fixed = Fixed::<EVENT_HEAD_BYTES>::new(KIND_EVENT);
-        let flags = if headers_end > self.value_end { FLAG_HEADERS } else { 0 }
-            | if head.transactional { 0 } else { FLAG_NO_TRANSACTION };
+        let flags = if headers_end > self.value_end {
+            FLAG_HEADERS
+        } else {
+            0
+        } | if head.transactional {
+            0
+        } else {
+            FLAG_NO_TRANSACTION
+        };
         fixed.put(0, length(self.start..records.len())?.to_le_bytes());
         fixed.put(5, [head.op, flags]);
         fixed.put(8, head.position.commit_lsn.0.to_le_bytes());
@@ -110,8 +122,9 @@ impl EventWriter {
                 fixed.put(at + 4, length(part)?.to_le_bytes());
             }
         }
-        if let Some(place) =
-            records.get_mut(self.start..).and_then(<[u8]>::first_chunk_mut::<EVENT_HEAD_BYTES>)
+        if let Some(place) = records
+            .get_mut(self.start..)
+            .and_then(<[u8]>::first_chunk_mut::<EVENT_HEAD_BYTES>)
         {
             *place = fixed.bytes;
         }
@@ -211,9 +224,13 @@ impl<const N: usize> Fixed<N> {
         fixed
     }
 
-    #[inline(always)]
+    #[inline]
     fn put<const M: usize>(&mut self, at: usize, field: [u8; M]) {
-        if let Some(place) = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<M>) {
+        if let Some(place) = self
+            .bytes
+            .get_mut(at..)
+            .and_then(<[u8]>::first_chunk_mut::<M>)
+        {
             *place = field;
         }
     }

@@ -105,7 +105,11 @@ impl Relation {
         let key: Vec<Column> = key_names
             .iter()
             .filter_map(|name| {
-                resolved.iter().flatten().find(|column| column.name == **name).cloned()
+                resolved
+                    .iter()
+                    .flatten()
+                    .find(|column| column.name == **name)
+                    .cloned()
             })
             .collect();
         let columns: Vec<Column> = resolved.into_iter().flatten().collect();
@@ -114,14 +118,16 @@ impl Relation {
             .filter_map(|column| {
                 let known =
                     facts.and_then(|facts| facts.columns.iter().find(|k| k.name == column.name));
-                body.columns.get(column.tuple_index).map(|sent| TopicColumn {
-                    name: &column.name,
-                    type_oid: column.rendering.type_oid(),
-                    typmod: sent.typmod,
-                    shape: column.rendering.shape(),
-                    in_key: key.iter().any(|part| part.name == column.name),
-                    nullable: known.is_none_or(|known| !known.not_null),
-                })
+                body.columns
+                    .get(column.tuple_index)
+                    .map(|sent| TopicColumn {
+                        name: &column.name,
+                        type_oid: column.rendering.type_oid(),
+                        typmod: sent.typmod,
+                        shape: column.rendering.shape(),
+                        in_key: key.iter().any(|part| part.name == column.name),
+                        nullable: known.is_none_or(|known| !known.not_null),
+                    })
             })
             .collect();
         let mut topic_record = Vec::new();
@@ -160,8 +166,9 @@ impl Relation {
     pub(crate) fn write_topic_record(&self, records: &mut Vec<u8>) {
         let start = records.len();
         records.extend_from_slice(&self.topic_record);
-        if let Some(place) =
-            records.get_mut(start..).and_then(|record| record.get_mut(TOPIC_ID_BYTES))
+        if let Some(place) = records
+            .get_mut(start..)
+            .and_then(|record| record.get_mut(TOPIC_ID_BYTES))
         {
             place.copy_from_slice(&self.topic_id.to_le_bytes());
         }
@@ -210,7 +217,10 @@ impl Relation {
         }
         let start = out.len();
         for column in &self.key {
-            column.write(cells.get(column.tuple_index).copied().unwrap_or(Cell::Null), out)?;
+            column.write(
+                cells.get(column.tuple_index).copied().unwrap_or(Cell::Null),
+                out,
+            )?;
         }
         close_object(start, out);
         Ok(())
@@ -224,11 +234,13 @@ impl Column {
         match cell {
             Cell::Text(text) => {
                 let start = out.len();
-                self.rendering.write_text(text, out).map_err(|invalid| InvalidCell {
-                    column: self.name.clone(),
-                    value: text,
-                    invalid,
-                })?;
+                self.rendering
+                    .write_text(text, out)
+                    .map_err(|invalid| InvalidCell {
+                        column: self.name.clone(),
+                        value: text,
+                        invalid,
+                    })?;
                 // A value the format cannot express is null, and treated like one.
                 if self.null != b"null" && out.get(start..) == Some(b"null") {
                     out.truncate(start);
@@ -309,7 +321,10 @@ fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Optio
     if !known.not_null && !options.replace_null_with_default {
         return b"null".to_vec();
     }
-    let default = known.default.as_deref().and_then(|expression| rendering.default(expression));
+    let default = known
+        .default
+        .as_deref()
+        .and_then(|expression| rendering.default(expression));
     match default {
         Some(default) => default,
         None if known.not_null => rendering.fallback(),

@@ -9,9 +9,7 @@ use alloc::vec::Vec;
 use crate::envelope::{write_i64, write_u64};
 use crate::lsn::Lsn;
 use crate::options::{Format, Options};
-use crate::record::{
-    EventHead, EventWriter, Parts, Position, RecordTooLong, Topic, write_topic,
-};
+use crate::record::{EventHead, EventWriter, Parts, Position, RecordTooLong, Topic, write_topic};
 use crate::relation::{sanitized, write_name};
 
 /// A transaction between its Begin and its Commit.
@@ -42,7 +40,11 @@ pub(crate) const TRANSACTION_TOPIC_ID: u32 = 1;
 
 impl Transaction {
     pub(crate) fn position(&self) -> Position {
-        Position { commit_lsn: self.commit_lsn, index: self.next_index, sub: 0 }
+        Position {
+            commit_lsn: self.commit_lsn,
+            index: self.next_index,
+            sub: 0,
+        }
     }
 
     /// A change has become `events` events.
@@ -59,7 +61,9 @@ impl Transaction {
         options: &Options,
         records: &mut Vec<u8>,
     ) -> Result<(), RecordTooLong> {
-        let Some(metadata) = &self.metadata else { return Ok(()) };
+        let Some(metadata) = &self.metadata else {
+            return Ok(());
+        };
         let mut event = EventWriter::begin(records);
         records.extend_from_slice(b"{\"id\":");
         write_id(self.xid, lsn, records);
@@ -112,7 +116,10 @@ impl Metadata {
         out.extend_from_slice(b",\"total_order\":");
         write_u64(u64::from(self.total.saturating_add(nth)), out);
         out.extend_from_slice(b",\"data_collection_order\":");
-        let before = collection.and_then(|name| self.collections.get(name)).copied().unwrap_or(0);
+        let before = collection
+            .and_then(|name| self.collections.get(name))
+            .copied()
+            .unwrap_or(0);
         write_u64(u64::from(before.saturating_add(nth)), out);
         out.push(b'}');
     }
@@ -137,7 +144,10 @@ impl Metadata {
         const MESSAGE: &str = "io.debezium.connector.postgresql.LogicalDecodingMessageMonitor\
             $LogicalDecodingMessageId@0";
         let messages = (0..self.messages).map(|_| (MESSAGE, 1));
-        let tables = self.collections.iter().map(|(name, count)| (name.as_str(), *count));
+        let tables = self
+            .collections
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count));
         for (nth, (name, count)) in tables.chain(messages).enumerate() {
             out.extend_from_slice(if nth == 0 {
                 b"{\"data_collection\":".as_slice()

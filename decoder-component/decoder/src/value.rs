@@ -38,7 +38,10 @@ impl Rendering {
         _types: &Types,
         options: &Options,
     ) -> Option<Self> {
-        Some(Self { type_oid, escape: Escape::for_format(options.format) })
+        Some(Self {
+            type_oid,
+            escape: Escape::for_format(options.format),
+        })
     }
 
     pub(crate) fn write_text(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {

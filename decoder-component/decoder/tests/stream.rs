@@ -1,4 +1,5 @@
 //! The decoder's conversation: questions, errors, and what a frame leaves behind.
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use pgoutput_decoder::{
     ColumnFacts, DecodeErrorKind, Decoded, Decoder, Facts, Lsn, Options, RelationFacts,
@@ -99,23 +100,44 @@ fn facts() -> Facts {
 const COLUMNS: &[(&str, u32, bool)] = &[("id", INT4, true), ("v", TEXT, false)];
 
 fn contains(records: &[u8], text: &str) -> bool {
-    records.windows(text.len()).any(|window| window == text.as_bytes())
+    records
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 #[test]
 fn asks_before_each_relation_and_leaves_no_trace() {
     let mut decoder = decoder(&[]);
-    let frames = [begin(100, 7), relation(COLUMNS), insert(96, &[Some("1"), Some("a")])].concat();
+    let frames = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(96, &[Some("1"), Some("a")]),
+    ]
+    .concat();
     let mut records = Vec::new();
     let first = decoder.decode(&frames, NOW_US, &mut records);
     assert_eq!(first.consumed, begin(100, 7).len());
-    let Some(Stop::Unknown(question)) = first.stop else { panic!("{:?}", first.stop) };
-    assert_eq!((question.relation, question.types.as_slice()), (RELATION, [].as_slice()));
+    let Some(Stop::Unknown(question)) = first.stop else {
+        panic!("{:?}", first.stop)
+    };
+    assert_eq!(
+        (question.relation, question.types.as_slice()),
+        (RELATION, [].as_slice())
+    );
 
     decoder.learn(facts());
     let second = decoder.decode(&frames[first.consumed..], NOW_US, &mut records);
-    assert_eq!(second, Decoded { consumed: frames.len() - first.consumed, stop: None });
-    assert!(contains(&records, r#"{"id":1}{"before":null,"after":{"id":1,"v":"a"},"source""#));
+    assert_eq!(
+        second,
+        Decoded {
+            consumed: frames.len() - first.consumed,
+            stop: None
+        }
+    );
+    assert!(contains(
+        &records,
+        r#"{"id":1}{"before":null,"after":{"id":1,"v":"a"},"source""#
+    ));
 
     // The same relation announced again: facts may have changed unseen.
     let again = decoder.decode(&relation(COLUMNS), NOW_US, &mut records);
@@ -129,7 +151,9 @@ fn takes_what_is_not_answered_as_gone() {
     let mut records = Vec::new();
     let relation = relation(&[("id", INT4, true), ("v", user_type, false)]);
     let asked = decoder.decode(&relation, NOW_US, &mut records);
-    let Some(Stop::Unknown(question)) = asked.stop else { panic!("{:?}", asked.stop) };
+    let Some(Stop::Unknown(question)) = asked.stop else {
+        panic!("{:?}", asked.stop)
+    };
     assert_eq!(question.types, [user_type]);
     decoder.learn(Facts::default());
     assert_eq!(decoder.decode(&relation, NOW_US, &mut records).stop, None);
@@ -140,20 +164,46 @@ fn repeats_an_error_until_told_to_skip() {
     let mut decoder = decoder(&[]);
     decoder.learn(facts());
     let mut records = Vec::new();
-    let good = [begin(100, 7), relation(COLUMNS), insert(90, &[Some("1"), None])].concat();
+    let good = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(90, &[Some("1"), None]),
+    ]
+    .concat();
     let bad = insert(91, &[Some("not a number: secret"), None]);
-    let frames = [good.clone(), bad.clone(), insert(92, &[Some("3"), None]), commit(100)].concat();
+    let frames = [
+        good.clone(),
+        bad.clone(),
+        insert(92, &[Some("3"), None]),
+        commit(100),
+    ]
+    .concat();
     let decoded = decoder.decode(&frames, NOW_US, &mut records);
-    assert_eq!(decoded.consumed, good.len(), "what stood before the error is done");
-    let Some(Stop::Failed(error)) = decoded.stop else { panic!("{:?}", decoded.stop) };
-    assert_eq!((error.kind, error.message_type), (DecodeErrorKind::Value, Some(b'I')));
+    assert_eq!(
+        decoded.consumed,
+        good.len(),
+        "what stood before the error is done"
+    );
+    let Some(Stop::Failed(error)) = decoded.stop else {
+        panic!("{:?}", decoded.stop)
+    };
+    assert_eq!(
+        (error.kind, error.message_type),
+        (DecodeErrorKind::Value, Some(b'I'))
+    );
     assert_eq!((error.lsn, error.offset), (Lsn(91), 13));
-    assert!(error.to_string().contains(r#"column "id" of public.t"#), "{error}");
+    assert!(
+        error.to_string().contains(r#"column "id" of public.t"#),
+        "{error}"
+    );
     assert!(!error.to_string().contains("secret"), "{error}");
 
     let length = records.len();
     let repeated = decoder.decode(&frames[good.len()..], NOW_US, &mut records);
-    assert_eq!((repeated.consumed, repeated.stop), (0, Some(Stop::Failed(error))));
+    assert_eq!(
+        (repeated.consumed, repeated.stop),
+        (0, Some(Stop::Failed(error)))
+    );
     assert_eq!(records.len(), length);
 
     decoder.skip();
@@ -178,8 +228,14 @@ fn refuses_messages_out_of_sequence() {
     let sequence = DecodeErrorKind::Sequence;
     assert_eq!(fails(&insert(5, &[Some("1"), None])), (sequence, Lsn(5)));
     assert_eq!(fails(&commit(100)), (sequence, Lsn(108)));
-    assert_eq!(fails(&[begin(100, 7), begin(200, 8)].concat()), (sequence, Lsn(192)));
-    assert_eq!(fails(&[begin(100, 7), commit(200)].concat()), (sequence, Lsn(208)));
+    assert_eq!(
+        fails(&[begin(100, 7), begin(200, 8)].concat()),
+        (sequence, Lsn(192))
+    );
+    assert_eq!(
+        fails(&[begin(100, 7), commit(200)].concat()),
+        (sequence, Lsn(208))
+    );
     assert_eq!(
         fails(&[begin(100, 7), insert(90, &[Some("1"), None])].concat()),
         (sequence, Lsn(90)),
@@ -191,7 +247,10 @@ fn refuses_messages_out_of_sequence() {
         "a tuple of another width"
     );
     assert_eq!(fails(b"d\0\0\0"), (DecodeErrorKind::Frame, Lsn(0)));
-    assert_eq!(fails(&frame(9, b"?")), (DecodeErrorKind::Unsupported, Lsn(9)));
+    assert_eq!(
+        fails(&frame(9, b"?")),
+        (DecodeErrorKind::Unsupported, Lsn(9))
+    );
     assert_eq!(fails(&frame(9, b"")), (DecodeErrorKind::Truncated, Lsn(9)));
 }
 
@@ -224,12 +283,21 @@ fn any_split_of_the_frames_gives_the_same_records() {
 fn a_successor_goes_on_where_it_was_saved() {
     let mut first = decoder(&[]);
     first.learn(facts());
-    let frames = [begin(100, 7), relation(COLUMNS), insert(90, &[Some("1"), None]), commit(100)];
+    let frames = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(90, &[Some("1"), None]),
+        commit(100),
+    ];
     first.decode(&frames.concat(), NOW_US, &mut Vec::new());
     let mut second = decoder(&[]);
     second.restore(&first.save()).unwrap();
     second.learn(facts());
-    let frames = [begin(200, 8), relation(COLUMNS), insert(190, &[Some("2"), None])];
+    let frames = [
+        begin(200, 8),
+        relation(COLUMNS),
+        insert(190, &[Some("2"), None]),
+    ];
     let mut records = Vec::new();
     second.decode(&frames.concat(), NOW_US, &mut records);
     assert!(contains(&records, r#""sequence":"[\"108\",\"190\"]""#));
