@@ -89,6 +89,30 @@ pub(crate) fn write_string_body(
     Ok(())
 }
 
+/// Appends bytes as they are. Copies of a constant size are much cheaper than others, so short
+/// text is copied in pieces that overlap.
+#[inline]
+pub(crate) fn append(text: &[u8], out: &mut Vec<u8>) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        if text.len() > CHUNK {
+            return out.extend_from_slice(text);
+        }
+        let end = out.len().saturating_add(text.len());
+        out.extend_from_slice(first);
+        out.truncate(end.saturating_sub(8));
+        out.extend_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let end = out.len().saturating_add(text.len());
+        out.extend_from_slice(first);
+        out.truncate(end.saturating_sub(4));
+        out.extend_from_slice(last);
+    } else {
+        for &byte in text {
+            out.push(byte);
+        }
+    }
+}
+
 /// Writes bytes as `binary.handling.mode` wants them, quoted.
 pub(crate) fn write_binary(bytes: &[u8], mode: BinaryMode, out: &mut Vec<u8>) {
     out.push(b'"');
@@ -112,15 +136,44 @@ pub(crate) fn write_base64(bytes: &[u8], alphabet: &Alphabet, out: &mut Vec<u8>)
         out.extend_from_slice(&base64_quad(*triple, alphabet));
     }
     match *rest {
-        [a] => {
-            let [w, x, ..] = base64_quad([a, 0, 0], alphabet);
-            out.extend_from_slice(&[w, x, b'=', b'=']);
+        [first] => {
+            out.extend_from_slice(&base64_quad([first, 0, 0], alphabet));
+            replace_end(*b"==", out);
         }
-        [a, b] => {
-            let [w, x, y, _] = base64_quad([a, b, 0], alphabet);
-            out.extend_from_slice(&[w, x, y, b'=']);
+        [first, second] => {
+            out.extend_from_slice(&base64_quad([first, second, 0], alphabet));
+            replace_end(*b"=", out);
         }
         _ => {}
+    }
+}
+
+/// Writes the first one to eight bytes of a big-endian number as base64, without quotes.
+#[inline]
+pub(crate) fn write_base64_word(word: u64, bytes: u32, out: &mut Vec<u8>) {
+    let word = word.to_be_bytes();
+    let [first @ .., _, _, _, _, _] = word;
+    let [_, _, _, second @ .., _, _] = word;
+    let [_, _, _, _, _, _, third @ ..] = word;
+    out.extend_from_slice(&base64_quad(first, BASE64));
+    if bytes > 3 {
+        out.extend_from_slice(&base64_quad(second, BASE64));
+    }
+    if bytes > 6 {
+        let [seventh, eighth] = third;
+        out.extend_from_slice(&base64_quad([seventh, eighth, 0], BASE64));
+    }
+    match bytes % 3 {
+        1 => replace_end(*b"==", out),
+        2 => replace_end(*b"=", out),
+        _ => {}
+    }
+}
+
+#[inline]
+fn replace_end<const N: usize>(end: [u8; N], out: &mut [u8]) {
+    if let Some(last) = out.last_chunk_mut::<N>() {
+        *last = end;
     }
 }
 
@@ -223,7 +276,7 @@ fn hex_digit(nibble: u8) -> u8 {
 }
 
 #[inline]
-fn base64_quad([a, b, c]: [u8; 3], alphabet: &Alphabet) -> [u8; 4] {
+pub(crate) fn base64_quad([a, b, c]: [u8; 3], alphabet: &Alphabet) -> [u8; 4] {
     let digit = |index: u8| {
         alphabet
             .get(usize::from(index & 63))

@@ -1,12 +1,35 @@
 //! A column's text as JSON, by its type and the options.
+//!
+//! [`Rendering`] is chosen once for a column of a relation version; each value then costs one
+//! `match`. What a type's text means is known in the modules below, one for each kind of value.
+//! Nothing here trusts the text: it becomes well-formed JSON, or an error.
 
+mod array;
+mod binary;
+mod builtin;
+mod composite;
+mod default;
+mod embedded;
+mod geometric;
+mod hstore;
+mod interval;
+mod number;
+mod numeric;
+mod placeholder;
+mod resolve;
+mod temporal;
+mod vector;
+mod writer;
+
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use self::resolve::{Resolved, resolve};
+use self::writer::Writer;
 use crate::error::InvalidValue;
 use crate::facts::TypeFacts;
-use crate::json::{Escape, write_string};
-use crate::options::Options;
+use crate::options::{BinaryMode, Options};
 
 /// The types that are known: built-in ones, and those learnt.
 #[derive(Clone, Debug, Default)]
@@ -15,56 +38,109 @@ pub(crate) struct Types {
 }
 
 impl Types {
+    /// Takes facts of a type, in place of any it had.
     pub(crate) fn learn(&mut self, facts: TypeFacts) {
         self.learnt.insert(facts.oid, facts);
     }
 
+    /// Whether nothing need be asked about a type.
     pub(crate) fn knows(&self, oid: u32) -> bool {
-        oid < 10_000 || self.learnt.contains_key(&oid)
+        oid < builtin::HAND_ASSIGNED_END || self.learnt.contains_key(&oid)
+    }
+
+    /// Facts of a type that is not built in.
+    fn learnt(&self, oid: u32) -> Option<&TypeFacts> {
+        if oid < builtin::HAND_ASSIGNED_END {
+            None
+        } else {
+            self.learnt.get(&oid)
+        }
     }
 }
 
 /// How a column's text becomes JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Rendering {
+    writer: Writer,
     type_oid: u32,
-    escape: Escape,
+    has_default: bool,
+    unavailable: Box<[u8]>,
 }
 
 impl Rendering {
+    /// None: the format leaves columns of this type out.
     pub(crate) fn resolve(
         type_oid: u32,
-        _typmod: i32,
-        _types: &Types,
+        typmod: i32,
+        types: &Types,
         options: &Options,
     ) -> Option<Self> {
-        Some(Self {
+        let Resolved {
+            writer,
             type_oid,
-            escape: Escape::for_format(options.format),
+            has_default,
+        } = resolve(type_oid, typmod, types, options)?;
+        let unavailable = placeholder::unavailable(&writer, options).into();
+        Some(Self {
+            writer,
+            type_oid,
+            has_default,
+            unavailable,
         })
     }
 
+    /// Appends JSON for the text of a value. `null` is what the format cannot express. After an
+    /// error the caller discards what was appended.
+    #[inline]
     pub(crate) fn write_text(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
-        write_string(text, self.escape, out)
+        self.writer.write(text, out)
     }
 
+    /// JSON for a NOT NULL column of which nothing was sent.
     pub(crate) fn fallback(&self) -> Vec<u8> {
-        b"null".to_vec()
+        default::fallback(&self.writer)
     }
 
-    pub(crate) fn default(&self, _expression: &str) -> Option<Vec<u8>> {
-        None
+    /// JSON for a column default, from what `pg_get_expr` says; none where Debezium shows none.
+    pub(crate) fn default(&self, expression: &str) -> Option<Vec<u8>> {
+        if self.has_default {
+            default::default(&self.writer, expression)
+        } else {
+            None
+        }
     }
 
+    /// JSON for a TOASTed value that did not change and was not sent.
     pub(crate) fn unavailable(&self) -> Vec<u8> {
-        b"null".to_vec()
+        self.unavailable.to_vec()
     }
 
+    /// The shape of a column in a topic record, `wit/decoding.wit`.
     pub(crate) fn shape(&self) -> u8 {
-        0
+        shape(&self.writer)
     }
 
+    /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
     }
 }
+
+fn shape(writer: &Writer) -> u8 {
+    match writer {
+        Writer::DecimalExact => 1,
+        Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
+        | Writer::UnknownBytes {
+            mode: BinaryMode::Bytes | BinaryMode::Base64,
+            ..
+        } => 2,
+        Writer::DecimalDouble | Writer::Float(_) => 3,
+        Writer::Embedded => 4,
+        Writer::Array(array) => 16 + shape(&array.element),
+        Writer::Vector(_) => 16 + 3,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;
