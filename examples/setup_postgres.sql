@@ -48,11 +48,12 @@ CREATE TABLE ecommerce.order_lines (
     PRIMARY KEY (order_id, line)
 );
 
--- With FULL an UPDATE or DELETE also carries the old values of every column. The default sends the
--- old key only, and only where it changed: enough for order lines, which are never edited.
-ALTER TABLE ecommerce.customers REPLICA IDENTITY FULL;
-ALTER TABLE ecommerce.products  REPLICA IDENTITY FULL;
-ALTER TABLE ecommerce.orders    REPLICA IDENTITY FULL;
+-- With FULL an UPDATE or DELETE also carries the old value of every column. The default sends the
+-- old key only: of a deleted row, or where an UPDATE changed it.
+ALTER TABLE ecommerce.customers   REPLICA IDENTITY FULL;
+ALTER TABLE ecommerce.products    REPLICA IDENTITY FULL;
+ALTER TABLE ecommerce.orders      REPLICA IDENTITY FULL;
+ALTER TABLE ecommerce.order_lines REPLICA IDENTITY FULL;
 
 CREATE PUBLICATION ecommerce_pub
     FOR TABLE ecommerce.customers, ecommerce.products, ecommerce.orders, ecommerce.order_lines;

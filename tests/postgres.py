@@ -7,8 +7,8 @@ PostgreSQL refuses to run as root: as root, its processes belong to `postgres` o
     scripts/postgres run -- COMMAND...        a server for as long as COMMAND runs
     scripts/postgres restart [-m MODE]        restarts it, called from inside COMMAND
 
-COMMAND finds the server in PGOUTPUT_TEST_URL and in PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE;
-PGOUTPUT_TEST_PGDATA and PGOUTPUT_TEST_PG_BIN say where its data and programs are.
+COMMAND finds the server in PGOUTPUT_TEST_URL and in PGHOST, PGPORT, PGUSER, PGPASSWORD and
+PGDATABASE; PGOUTPUT_TEST_PGDATA and PGOUTPUT_TEST_PG_BIN say where its data and programs are.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Owner:
             except KeyError:
                 continue
             return cls(entry.pw_uid, entry.pw_gid)
-        raise ServerError("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+        raise ServerError(
+            "PostgreSQL refuses to run as root, and there is no user postgres or nobody"
+        )
 
     @classmethod
     def of(cls, path: Path) -> Owner:
@@ -175,7 +177,7 @@ class Server:
             self._initialise()
             self._start_on_a_free_port()
         except BaseException:
-            self.remove()
+            self.stop()
             raise
 
     def stop(self, mode: str = "immediate") -> None:
@@ -294,8 +296,8 @@ def run(command: list[str]) -> int:
         try:
             status = process.wait()
         except KeyboardInterrupt:
-            status = 128 + signal.SIGINT
             end(process, INTERRUPT_GRACE_S)
+            status = process.wait()
         except BaseException:
             end(process, 0)
             raise
@@ -335,7 +337,9 @@ def main() -> int:
     run_verb = verbs.add_parser("run", help="run a command beside a new server")
     run_verb.add_argument("command", nargs="+", metavar="COMMAND")
     restart_verb = verbs.add_parser("restart", help="restart the server around this command")
-    restart_verb.add_argument("-m", dest="mode", choices=["smart", "fast", "immediate"], default="fast")
+    restart_verb.add_argument(
+        "-m", dest="mode", choices=["smart", "fast", "immediate"], default="fast"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.verb == "run":

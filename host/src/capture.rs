@@ -88,11 +88,13 @@ impl Capture {
         };
         for (index, line) in text.lines().enumerate() {
             if !line.trim().is_empty() {
-                capture.push(index + 1, line).map_err(|expected| CaptureError::Line {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    expected,
-                })?;
+                capture
+                    .push(index + 1, line)
+                    .map_err(|expected| CaptureError::Line {
+                        path: path.to_owned(),
+                        line: index + 1,
+                        expected,
+                    })?;
             }
         }
         let mut next = Lsn(0);
@@ -128,7 +130,9 @@ impl Capture {
 
     /// Frames `from..to`, one after the other.
     fn span(&self, from: usize, to: usize) -> &[u8] {
-        self.bytes.get(self.start(from)..self.start(to)).unwrap_or_default()
+        self.bytes
+            .get(self.start(from)..self.start(to))
+            .unwrap_or_default()
     }
 
     fn start(&self, index: usize) -> usize {
@@ -138,11 +142,20 @@ impl Capture {
 
     fn push(&mut self, number: usize, line: &str) -> Result<(), &'static str> {
         let line: Line<'_> = serde_json::from_str(line).map_err(|error| {
-            if error.is_data() { LINE_MEMBERS } else { "one whole JSON object" }
+            if error.is_data() {
+                LINE_MEMBERS
+            } else {
+                "one whole JSON object"
+            }
         })?;
-        let lsn: Lsn = line.lsn.parse().map_err(|_| "an LSN such as 0/28E1250 in \"lsn\"")?;
-        let end_lsn: Lsn =
-            line.end_lsn.parse().map_err(|_| "an LSN such as 0/28E1250 in \"end_lsn\"")?;
+        let lsn: Lsn = line
+            .lsn
+            .parse()
+            .map_err(|_| "an LSN such as 0/28E1250 in \"lsn\"")?;
+        let end_lsn: Lsn = line
+            .end_lsn
+            .parse()
+            .map_err(|_| "an LSN such as 0/28E1250 in \"end_lsn\"")?;
         let sent_at_us = line
             .server_ts_us
             .checked_sub(POSTGRES_EPOCH_US)
@@ -162,7 +175,11 @@ impl Capture {
         self.bytes.extend_from_slice(&sent_at_us.to_be_bytes());
         push_hex(&mut self.bytes, line.hex.as_bytes())
             .ok_or("pairs of hexadecimal digits in \"hex\"")?;
-        self.frames.push(Frame { end: self.bytes.len(), lsn, line: number });
+        self.frames.push(Frame {
+            end: self.bytes.len(),
+            lsn,
+            line: number,
+        });
         self.sent_at_us = self.sent_at_us.max(line.server_ts_us);
         Ok(())
     }
@@ -180,8 +197,10 @@ struct Line<'a> {
 }
 
 fn read(path: &Path) -> Result<String, CaptureError> {
-    std::fs::read_to_string(path)
-        .map_err(|source| CaptureError::Read { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| CaptureError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn push_hex(bytes: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
@@ -214,8 +233,10 @@ const MESSAGE_BYTES_MAX: u32 = 0x3FFF_FFFF;
 mod tests {
     use super::*;
 
-    const BEGIN: &str = r#"{"lsn":"0/10","end_lsn":"0/18","server_ts_us":946684800000007,"hex":"42fF"}"#;
-    const RELATION: &str = r#"{"lsn":"0/0","end_lsn":"0/0","server_ts_us":946684800000003,"hex":"52"}"#;
+    const BEGIN: &str =
+        r#"{"lsn":"0/10","end_lsn":"0/18","server_ts_us":946684800000007,"hex":"42fF"}"#;
+    const RELATION: &str =
+        r#"{"lsn":"0/0","end_lsn":"0/0","server_ts_us":946684800000003,"hex":"52"}"#;
 
     fn parse(text: &str) -> Result<Capture, CaptureError> {
         Capture::parse(Path::new("c.jsonl"), text)
@@ -248,7 +269,10 @@ mod tests {
             Err(error) => error.to_string(),
         };
         let members = format!("c.jsonl, line 2: expected {LINE_MEMBERS}");
-        assert_eq!(message("{"), "c.jsonl, line 2: expected one whole JSON object");
+        assert_eq!(
+            message("{"),
+            "c.jsonl, line 2: expected one whole JSON object"
+        );
         assert_eq!(message(r#"{"lsn":"0/1"}"#), members);
         assert_eq!(message(&BEGIN.replace("\"42fF\"", "17")), members);
         assert_eq!(

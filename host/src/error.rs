@@ -5,7 +5,7 @@ use std::io;
 
 use crate::engine::{DecodeError, EngineError};
 use crate::lsn::Lsn;
-use crate::records::Position;
+use crate::records::{Position, RecordError};
 
 /// Everything that ends a stream or keeps it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum Error {
         io: io::Error,
     },
     /// A frame the decoder cannot make sense of. Nothing behind it was acknowledged.
-    #[error("{}", decode_error_text(.0))]
+    #[error("cannot decode: {0}")]
     Decoding(DecodeError),
     /// The sandbox: a decoder that trapped or exceeded a limit, or options it refused.
     #[error(transparent)]
@@ -60,6 +60,9 @@ pub enum Error {
         /// Where it was looked for.
         database: String,
     },
+    /// What the decoder returned is not packed records.
+    #[error(transparent)]
+    Records(#[from] RecordError),
     /// An error response of the server.
     #[error("{doing}: {message} (SQLSTATE {sqlstate}){}", hint_text(.hint.as_deref()))]
     Server {
@@ -170,7 +173,7 @@ impl Error {
             Self::Acknowledge { .. } | Self::Configuration { .. } => ErrorClass::Caller,
             Self::Connection { .. } => ErrorClass::Transient,
             Self::Engine(EngineError::Option(_)) => ErrorClass::Caller,
-            Self::Engine(_) => ErrorClass::Bug,
+            Self::Engine(_) | Self::Records(_) => ErrorClass::Bug,
             Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
             Self::Decoding(_)
             | Self::Protocol { .. }
@@ -212,11 +215,16 @@ impl Error {
     }
 
     pub(crate) fn configuration(setting: &str, reason: impl Into<String>) -> Self {
-        Self::Configuration { setting: setting.to_owned(), reason: reason.into() }
+        Self::Configuration {
+            setting: setting.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn protocol(reason: impl Into<String>) -> Self {
-        Self::Protocol { reason: reason.into() }
+        Self::Protocol {
+            reason: reason.into(),
+        }
     }
 }
 
@@ -262,11 +270,17 @@ pub(crate) fn quote_literal(text: &str) -> String {
 }
 
 fn slot_sql(slot: &str) -> String {
-    format!("SELECT pg_create_logical_replication_slot({}, 'pgoutput');", quote_literal(slot))
+    format!(
+        "SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
+        quote_literal(slot)
+    )
 }
 
 fn publication_sql(publication: &str) -> String {
-    format!("CREATE PUBLICATION {} FOR ALL TABLES;", quote_identifier(publication))
+    format!(
+        "CREATE PUBLICATION {} FOR ALL TABLES;",
+        quote_identifier(publication)
+    )
 }
 
 fn delivered_text(delivered: Option<Position>) -> String {
@@ -274,21 +288,6 @@ fn delivered_text(delivered: Option<Position>) -> String {
         Some(position) => format!("only events up to {position} have been delivered"),
         None => "no event has been delivered yet".to_owned(),
     }
-}
-
-fn decode_error_text(error: &DecodeError) -> String {
-    let kind = format!("{:?}", error.kind).to_lowercase();
-    let kind = kind.rsplit("::").next().unwrap_or_default();
-    let message = match error.message_type {
-        Some(byte) => format!(", message '{}'", byte.escape_ascii()),
-        None => String::new(),
-    };
-    format!(
-        "cannot decode the frame at LSN {}{message}, byte {}: {kind}: {}",
-        Lsn(error.lsn),
-        error.offset,
-        error.detail
-    )
 }
 
 fn hint_text(hint: Option<&str>) -> String {
@@ -311,8 +310,14 @@ mod tests {
 
     #[test]
     fn class_follows_the_sqlstate_and_never_the_text() {
-        for transient in ["57P01", "57P02", "57P03", "08006", "08P01", "53300", "55006"] {
-            assert_eq!(server(transient).class(), ErrorClass::Transient, "{transient}");
+        for transient in [
+            "57P01", "57P02", "57P03", "08006", "08P01", "53300", "55006",
+        ] {
+            assert_eq!(
+                server(transient).class(),
+                ErrorClass::Transient,
+                "{transient}"
+            );
         }
         for lasting in ["28P01", "3D000", "42704", "42501", "55000", "XX000"] {
             assert_eq!(server(lasting).class(), ErrorClass::Server, "{lasting}");
@@ -321,7 +326,9 @@ mod tests {
 
     #[test]
     fn texts_say_what_to_do_and_quote_no_detail() {
-        let slot = Error::SlotNotFound { slot: "s".to_owned() };
+        let slot = Error::SlotNotFound {
+            slot: "s".to_owned(),
+        };
         assert_eq!(
             slot.to_string(),
             "replication slot \"s\" does not exist; to make it: \
@@ -335,6 +342,9 @@ mod tests {
             publication.hint().unwrap(),
             "CREATE PUBLICATION \"My\"\"Pub\" FOR ALL TABLES;"
         );
-        assert_eq!(server("28P01").to_string(), "logging in: m (SQLSTATE 28P01); try again");
+        assert_eq!(
+            server("28P01").to_string(),
+            "logging in: m (SQLSTATE 28P01); try again"
+        );
     }
 }

@@ -1,1 +1,45 @@
 //! Streams PostgreSQL's WAL into the sandboxed decoder and hands out change events.
+//!
+//! [`Config`] says what to stream, [`Config::connect`] starts, [`Stream::next_batch`] returns
+//! events, and [`Acknowledger::acknowledge`] lets the server forget them:
+//!
+//! ```no_run
+//! # async fn tail() -> Result<(), pgoutput_decoder_host::Error> {
+//! use pgoutput_decoder_host::Config;
+//!
+//! let config = Config::parse("postgresql://postgres:secret@localhost/shop")?;
+//! let mut stream = config.slot("shop").publication("shop").connect().await?;
+//! let acknowledger = stream.acknowledger();
+//! while let Some(batch) = stream.next_batch().await? {
+//!     for event in batch.events() {
+//!         println!("{} {}", event.topic().name, event.value().unwrap_or("null"));
+//!         acknowledger.acknowledge(event.position())?;
+//!     }
+//! }
+//! stream.stop().await
+//! # }
+//! ```
+
+mod catalog;
+mod config;
+mod connection;
+mod driver;
+mod error;
+mod feedback;
+mod lsn;
+mod replication;
+mod sandbox;
+mod slot;
+mod stream;
+
+pub mod capture;
+pub mod engine;
+pub mod records;
+
+pub use config::{Config, Reconnect};
+pub use engine::{DecodeError, EngineError, EngineKind};
+pub use error::{Error, ErrorClass, SlotProblem};
+pub use lsn::{Lsn, LsnParseError};
+pub use records::{Batch, Column, Event, Position, Topic};
+pub use sandbox::COMPONENT;
+pub use stream::{Acknowledger, Stopper, Stream};

@@ -1,2 +1,7 @@
-//! The command.
-fn main() {}
+//! The command `pgoutput-decoder`.
+
+mod command;
+
+fn main() -> std::process::ExitCode {
+    command::run()
+}

@@ -1,1 +1,25 @@
-//! x
+//! `pgoutput_decoder._native`: the host library as Python sees it.
+//!
+//! Conversion and scheduling only: what an event says is decided in the decoder, when and what is
+//! received or confirmed in the host.
+
+mod awaitable;
+mod error;
+mod message;
+mod number;
+mod pretty;
+mod reader;
+mod runtime;
+mod session;
+mod value;
+
+use pyo3::prelude::pymodule;
+
+/// The extension module; its names are for import from `pgoutput_decoder`.
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use crate::message::{ReplicationMessage, message_to_debezium_json};
+    #[pymodule_export]
+    use crate::reader::LogicalReplicationReader;
+}

@@ -55,7 +55,6 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                     return self.write_key_change(old, tuples);
                 }
                 if !skipped.contains(b'u') {
-                    let full = old == Some(OldTuple::Full);
                     let before = match old {
                         Some(OldTuple::Full) => Some(Row::Old),
                         Some(OldTuple::Key) if self.options.format == Format::Native => {
@@ -63,10 +62,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                         }
                         _ => None,
                     };
-                    let after = Row::New {
-                        old: full.then_some(&tuples.old),
-                    };
-                    self.event(b'u', before, Some(after), tuples, &[])?;
+                    self.event(b'u', before, Some(filled(old, tuples)), tuples, &[])?;
                 }
             }
             Change::Delete(old) if !skipped.contains(b'd') => {
@@ -88,7 +84,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         let mut old_key = Vec::new();
         self.write_key(tuples, Key::Old, &mut old_key)?;
         let headers = self.key_headers(b"oldkey", &old_key);
-        self.event(b'c', None, Some(Row::New { old: None }), tuples, &headers)
+        self.event(b'c', None, Some(filled(Some(old), tuples)), tuples, &headers)
     }
 
     fn event(
@@ -263,6 +259,11 @@ impl Key {
             Self::Old => &tuples.old,
         }
     }
+}
+
+/// The new row; what was not sent of it is in the old one, where that is whole.
+fn filled<'t, 'a>(old: Option<OldTuple>, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
+    Row::New { old: (old == Some(OldTuple::Full)).then_some(tuples.old.as_slice()) }
 }
 
 fn before(old: OldTuple) -> Row<'static, 'static> {

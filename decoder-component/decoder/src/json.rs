@@ -42,50 +42,33 @@ pub(crate) fn write_string(
 
 /// Writes `text` as the inside of a JSON string.
 #[inline]
-pub(crate) fn write_string_body(
-    text: &[u8],
-    escape: Escape,
-    out: &mut Vec<u8>,
-) -> Result<(), InvalidValue> {
-    let start = out.len();
-    let (chunks, tail) = text.as_chunks::<CHUNK>();
-    for (index, chunk) in chunks.iter().enumerate() {
+fn write_string_body(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+    let mut rest = text;
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
+        if !is_plain(block) {
+            return write_escaped(rest, escape, out);
+        }
+        out.extend_from_slice(block);
+        rest = behind;
+    }
+    while let Some((chunk, behind)) = rest.split_first_chunk::<CHUNK>() {
         if !is_plain(chunk) {
-            let rest = text.get(index.saturating_mul(CHUNK)..).unwrap_or_default();
             return write_escaped(rest, escape, out);
         }
         out.extend_from_slice(chunk);
+        rest = behind;
     }
-    // The last bytes are written with some of those before them once more: copies of a constant
-    // size are much cheaper than others.
-    if let (false, Some(last)) = (tail.is_empty(), text.last_chunk::<CHUNK>()) {
-        if !is_plain(last) {
-            return write_escaped(tail, escape, out);
-        }
-        out.truncate(start.saturating_add(text.len()).saturating_sub(CHUNK));
-        out.extend_from_slice(last);
-    } else if let (Some(first), Some(last)) = (tail.first_chunk::<8>(), tail.last_chunk::<8>()) {
-        if !is_plain(first) || !is_plain(last) {
-            return write_escaped(tail, escape, out);
-        }
-        out.extend_from_slice(first);
-        out.truncate(start.saturating_add(tail.len()).saturating_sub(8));
-        out.extend_from_slice(last);
-    } else if let (Some(first), Some(last)) = (tail.first_chunk::<4>(), tail.last_chunk::<4>()) {
-        if !is_plain(first) || !is_plain(last) {
-            return write_escaped(tail, escape, out);
-        }
-        out.extend_from_slice(first);
-        out.truncate(start.saturating_add(tail.len()).saturating_sub(4));
-        out.extend_from_slice(last);
-    } else {
-        for (index, &byte) in tail.iter().enumerate() {
-            if !is_plain(&[byte]) {
-                return write_escaped(tail.get(index..).unwrap_or_default(), escape, out);
-            }
-            out.push(byte);
-        }
+    let plain = match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        (Some(first), Some(last)) => is_plain(first) && is_plain(last),
+        _ => match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+            (Some(first), Some(last)) => is_plain(first) && is_plain(last),
+            _ => rest.iter().all(|byte| is_plain(&[*byte])),
+        },
+    };
+    if !plain {
+        return write_escaped(rest, escape, out);
     }
+    append(rest, out);
     Ok(())
 }
 
@@ -191,61 +174,74 @@ pub(crate) const BASE64_URL_SAFE: &Alphabet =
 /// Bytes looked at together: a vector register under simd128, SSE2 and NEON.
 const CHUNK: usize = 16;
 
+/// Bytes copied together in long text.
+const BLOCK: usize = 64;
+
 /// Whether all bytes are ASCII and stand for themselves in a JSON string.
 #[inline]
 fn is_plain<const N: usize>(chunk: &[u8; N]) -> bool {
-    // One bit for each byte and no branch, so that the loop becomes vector code.
-    let mut special = false;
+    // No branch, so that the loop becomes vector code.
+    let mut special = 0;
     for &byte in chunk {
-        special |= byte.wrapping_sub(0x20) >= 0x60 || byte == b'"' || byte == b'\\';
+        special |= u8::from(byte.wrapping_sub(0x20) >= 0x60)
+            | u8::from(byte == b'"')
+            | u8::from(byte == b'\\');
     }
-    !special
-}
-
-/// Whether no byte needs an escape; `escape` says from which lead byte on a character does.
-#[inline]
-fn is_verbatim<const N: usize>(chunk: &[u8; N], escaped_from: u8) -> bool {
-    let mut special = false;
-    for &byte in chunk {
-        special |= byte < 0x20 || byte == b'"' || byte == b'\\' || byte >= escaped_from;
-    }
-    !special
+    special == 0
 }
 
 #[cold]
 fn write_escaped(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     let mut rest = core::str::from_utf8(text).map_err(|_| INVALID_TEXT)?;
-    let escaped_from = match escape {
-        Escape::Minimal => 0xFF,
-        Escape::Surrogates => FOUR_BYTE_LEAD,
-    };
-    while let Some(at) = first_special(rest.as_bytes(), escaped_from) {
+    while let Some(at) = first_special(rest.as_bytes(), escape) {
         let (verbatim, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        out.extend_from_slice(verbatim.as_bytes());
+        append(verbatim.as_bytes(), out);
         let mut characters = special.chars();
         if let Some(character) = characters.next() {
             write_escape(character, out);
         }
         rest = characters.as_str();
     }
-    out.extend_from_slice(rest.as_bytes());
+    append(rest.as_bytes(), out);
     Ok(())
 }
 
-fn first_special(text: &[u8], escaped_from: u8) -> Option<usize> {
-    let (chunks, _) = text.as_chunks::<CHUNK>();
-    let verbatim = chunks
-        .iter()
-        .take_while(|chunk| is_verbatim(chunk, escaped_from))
-        .count();
-    let skipped = verbatim.saturating_mul(CHUNK);
-    let rest = text.get(skipped..).unwrap_or_default();
-    let at = rest
-        .iter()
-        .position(|&byte| !is_verbatim(&[byte], escaped_from))?;
-    Some(skipped.saturating_add(at))
+/// Where the first character is that needs an escape.
+#[inline]
+fn first_special(text: &[u8], escape: Escape) -> Option<usize> {
+    let mut at = 0_usize;
+    let mut rest = text;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        let special = special_bytes(u64::from_le_bytes(*chunk), escape);
+        if special != 0 {
+            // The lowest bit that is set belongs to the first byte.
+            let byte = usize::try_from(special.trailing_zeros() / 8).unwrap_or_default();
+            return Some(at.saturating_add(byte));
+        }
+        at = at.saturating_add(8);
+        rest = behind;
+    }
+    rest.iter()
+        .position(|&byte| special_bytes(u64::from(byte) | PLAIN << 8, escape) != 0)
+        .map(|byte| at.saturating_add(byte))
 }
 
+/// Sets the highest bit of bytes that need an escape; beyond the first of them not reliably.
+#[inline]
+fn special_bytes(word: u64, escape: Escape) -> u64 {
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zero_bytes(word ^ (ONES * 0x22));
+    let backslash = zero_bytes(word ^ (ONES * 0x5C));
+    let four_byte_lead = match escape {
+        Escape::Minimal => 0,
+        // Those from 0xF0 on have the four highest bits set.
+        Escape::Surrogates => word & word << 1 & word << 2 & word << 3,
+    };
+    (control | quote | backslash | four_byte_lead) & (ONES * 0x80)
+}
+
+#[inline]
 fn write_escape(character: char, out: &mut Vec<u8>) {
     let short = match character {
         '"' => b'"',
@@ -255,18 +251,20 @@ fn write_escape(character: char, out: &mut Vec<u8>) {
         '\n' => b'n',
         '\u{C}' => b'f',
         '\r' => b'r',
-        _ => {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let [high, low] = unit.to_be_bytes();
-                out.extend_from_slice(b"\\u");
-                for nibble in [high >> 4, high & 15, low >> 4, low & 15] {
-                    out.push(hex_digit(nibble).to_ascii_uppercase());
-                }
-            }
-            return;
-        }
+        _ => return write_unicode_escape(character, out),
     };
     out.extend_from_slice(&[b'\\', short]);
+}
+
+#[cold]
+fn write_unicode_escape(character: char, out: &mut Vec<u8>) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        let [high, low] = unit.to_be_bytes();
+        out.extend_from_slice(b"\\u");
+        for nibble in [high >> 4, high & 15, low >> 4, low & 15] {
+            out.push(hex_digit(nibble).to_ascii_uppercase());
+        }
+    }
 }
 
 /// The lower-case digit of a number below 16.
@@ -291,8 +289,11 @@ pub(crate) fn base64_quad([a, b, c]: [u8; 3], alphabet: &Alphabet) -> [u8; 4] {
     ]
 }
 
-/// What leads the UTF-8 of a character outside of the Basic Multilingual Plane, or more.
-const FOUR_BYTE_LEAD: u8 = 0xF0;
+/// A one in each byte.
+const ONES: u64 = u64::MAX / 0xFF;
+
+/// Bytes that need no escape.
+const PLAIN: u64 = ONES * 0x61;
 
 const INVALID_TEXT: InvalidValue = InvalidValue {
     expected: "UTF-8 text",

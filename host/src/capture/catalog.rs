@@ -12,7 +12,7 @@ use crate::engine::{
 use crate::lsn::Lsn;
 
 /// The stages of a `catalog.json`: `{"stages": [{"lsn", "types", "relations"}, …]}`, each holding
-/// what pg_type, pg_class, pg_attribute, pg_attrdef and pg_index held at its LSN.
+/// what `pg_type`, `pg_class`, `pg_attribute`, `pg_attrdef` and `pg_index` held at its LSN.
 pub struct Catalog {
     /// By LSN; never empty.
     stages: Vec<Stage>,
@@ -43,11 +43,16 @@ impl Catalog {
 
     /// Parses `text`; `path` is named in errors.
     pub fn parse(path: &Path, text: &str) -> Result<Self, CaptureError> {
-        let catalog: CatalogText = serde_json::from_str(text)
-            .map_err(|source| CaptureError::Catalog { path: path.to_owned(), source })?;
+        let catalog: CatalogText =
+            serde_json::from_str(text).map_err(|source| CaptureError::Catalog {
+                path: path.to_owned(),
+                source,
+            })?;
         let mut stages: Vec<_> = catalog.stages.into_iter().map(Stage::from).collect();
         if stages.is_empty() {
-            return Err(CaptureError::Stages { path: path.to_owned() });
+            return Err(CaptureError::Stages {
+                path: path.to_owned(),
+            });
         }
         stages.sort_by_key(|stage| stage.lsn);
         Ok(Self { stages })
@@ -61,12 +66,22 @@ impl Catalog {
             CatalogAt::Stream => self.stages.iter().find(|stage| stage.lsn > lsn),
         };
         let Some(stage) = after.or(self.stages.last()) else {
-            return Facts { types: Vec::new(), relations: Vec::new() };
+            return Facts {
+                types: Vec::new(),
+                relations: Vec::new(),
+            };
         };
         let relation = stage.relations.get(&question.relation).cloned();
         let columns = relation.iter().flat_map(|relation| &relation.columns);
-        let wanted = question.types.iter().copied().chain(columns.map(|column| column.type_));
-        Facts { types: stage.closure(wanted), relations: relation.into_iter().collect() }
+        let wanted = question
+            .types
+            .iter()
+            .copied()
+            .chain(columns.map(|column| column.type_));
+        Facts {
+            types: stage.closure(wanted),
+            relations: relation.into_iter().collect(),
+        }
     }
 }
 
@@ -77,7 +92,9 @@ impl Stage {
         let mut found = BTreeSet::new();
         let mut types = Vec::new();
         while let Some(oid) = wanted.pop() {
-            let Some(facts) = self.types.get(&oid) else { continue };
+            let Some(facts) = self.types.get(&oid) else {
+                continue;
+            };
             if found.insert(oid) {
                 wanted.extend([facts.element, facts.base, facts.subtype]);
                 wanted.extend(facts.attributes.iter().map(|attribute| attribute.type_));
@@ -168,7 +185,7 @@ struct ColumnText {
     typmod: i32,
     not_null: bool,
     default: Option<String>,
-    /// pg_attribute.attgenerated: empty for columns that are not.
+    /// `pg_attribute.attgenerated`: empty for columns that are not.
     #[serde(default)]
     generated: String,
 }
@@ -177,7 +194,11 @@ impl From<StageText> for Stage {
     fn from(text: StageText) -> Self {
         Self {
             lsn: text.lsn,
-            types: text.types.into_iter().map(|text| (text.oid, type_facts(text))).collect(),
+            types: text
+                .types
+                .into_iter()
+                .map(|text| (text.oid, type_facts(text)))
+                .collect(),
             relations: text
                 .relations
                 .into_iter()
@@ -212,7 +233,11 @@ fn type_facts(text: TypeText) -> TypeFacts {
             .attributes
             .unwrap_or_default()
             .into_iter()
-            .map(|text| Attribute { name: text.name, type_: text.type_oid, typmod: text.typmod })
+            .map(|text| Attribute {
+                name: text.name,
+                type_: text.type_oid,
+                typmod: text.typmod,
+            })
             .collect(),
     }
 }
@@ -234,15 +259,26 @@ fn relation_facts(text: RelationText) -> RelationFacts {
         oid: text.oid,
         namespace: text.schema,
         name: text.name,
-        columns: text.columns.unwrap_or_default().into_iter().map(column).collect(),
+        columns: text
+            .columns
+            .unwrap_or_default()
+            .into_iter()
+            .map(column)
+            .collect(),
         primary_key: text.primary_key.unwrap_or_default(),
-        unique_indexes: text.unique_indexes.unwrap_or_default().into_iter().map(index).collect(),
+        unique_indexes: text
+            .unique_indexes
+            .unwrap_or_default()
+            .into_iter()
+            .map(index)
+            .collect(),
     }
 }
 
 fn lsn<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Lsn, D::Error> {
     let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("an LSN such as 0/28E1250 was expected"))
+    text.parse()
+        .map_err(|_| serde::de::Error::custom("an LSN such as 0/28E1250 was expected"))
 }
 
 #[cfg(test)]
@@ -291,27 +327,47 @@ mod tests {
         let types = [
             type_(20, r#"{"is_array":true,"typelem":21}"#),
             type_(21, r#"{"typtype":"d","typbasetype":22}"#),
-            type_(22, r#"{"typtype":"c","attributes":[{"name":"x","type_oid":23,"typmod":-1}]}"#),
+            type_(
+                22,
+                r#"{"typtype":"c","attributes":[{"name":"x","type_oid":23,"typmod":-1}]}"#,
+            ),
             type_(23, r#"{"typtype":"r","range_subtype":24}"#),
             type_(24, r#"{"typtype":"e","enum_labels":["a","b"]}"#),
             type_(25, r#"{"typelem":24}"#),
             type_(26, "{}"),
         ];
         let catalog = catalog(&[stage("0/1", &types.join(","), &relation(25))]);
-        let question = Question { relation: 7, types: vec![20, 99] };
+        let question = Question {
+            relation: 7,
+            types: vec![20, 99],
+        };
         let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
         assert_eq!(oids(&facts), [20, 21, 22, 23, 24, 25]);
         assert_eq!(facts.relations.len(), 1);
-        assert_eq!(facts.relations[0].columns[0].default, None, "the column is generated");
-        let unknown = Question { relation: 8, types: vec![] };
-        assert!(catalog.answer(&unknown, Lsn(5), CatalogAt::Stream).relations.is_empty());
+        assert_eq!(
+            facts.relations[0].columns[0].default, None,
+            "the column is generated"
+        );
+        let unknown = Question {
+            relation: 8,
+            types: vec![],
+        };
+        assert!(
+            catalog
+                .answer(&unknown, Lsn(5), CatalogAt::Stream)
+                .relations
+                .is_empty()
+        );
     }
 
     #[test]
     fn the_stage_is_that_of_a_reader_who_has_just_got_the_message() {
         let at = |oid, lsn| stage(lsn, &type_(oid, "{}"), &relation(oid));
         let catalog = catalog(&[at(1, "0/10"), at(2, "0/20"), at(3, "0/30")]);
-        let question = Question { relation: 7, types: vec![] };
+        let question = Question {
+            relation: 7,
+            types: vec![],
+        };
         let seen = |lsn, at| oids(&catalog.answer(&question, Lsn(lsn), at))[0];
         let stream: Vec<_> = [0, 0x10, 0x11, 0x20, 0x2F, 0x31]
             .into_iter()
@@ -323,7 +379,11 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_catalog() {
-        let parse = |text| Catalog::parse(Path::new("catalog.json"), text).err().unwrap();
+        let parse = |text| {
+            Catalog::parse(Path::new("catalog.json"), text)
+                .err()
+                .unwrap()
+        };
         let error = parse("{\"stages\":[]}");
         assert_eq!(
             error.to_string(),
@@ -331,7 +391,10 @@ mod tests {
         );
         let error = parse("{\"stages\":[{\"lsn\":\"x\"}]}");
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(source.starts_with("an LSN such as 0/28E1250 was expected"), "{source}");
+        assert!(
+            source.starts_with("an LSN such as 0/28E1250 was expected"),
+            "{source}"
+        );
         let error = parse("{\"stages\":[{\"lsn\":\"0/1\",\"types\":[]}]}");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.starts_with("missing field `relations`"), "{source}");

@@ -1,5 +1,7 @@
 //! A capture decoded from beginning to end: the engine asks, the catalog answers.
 
+use std::path::PathBuf;
+
 use super::{Capture, Catalog, CatalogAt};
 use crate::engine::{DecodeError, Engine, EngineError, Stop};
 use crate::records::{Batch, RecordError, TopicTable};
@@ -24,10 +26,10 @@ pub struct Replay<'a> {
 #[non_exhaustive]
 pub enum ReplayError {
     /// A message cannot be decoded. The batches before hold all that could be.
-    #[error("{}, line {line}: {}", path.display(), detail(error))]
+    #[error("{}, line {line}: {error}", path.display())]
     Decode {
         /// The capture.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Of the message in the capture, counted from 1.
         line: usize,
         /// What is wrong and where.
@@ -43,7 +45,7 @@ pub enum ReplayError {
     #[error("{}, line {line}: the decoder does not go on", path.display())]
     Stalled {
         /// The capture.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Of the message in the capture, counted from 1.
         line: usize,
     },
@@ -86,14 +88,19 @@ impl<'a> Replay<'a> {
         loop {
             if let Some((frame, error)) = &self.stopped {
                 let (path, line) = self.place(*frame);
-                return Err(ReplayError::Decode { path, line, error: error.clone() });
+                return Err(ReplayError::Decode {
+                    path,
+                    line,
+                    error: error.clone(),
+                });
             }
             let to = self.batch_end();
             if to == self.next {
                 return Ok(None);
             }
-            let decoded =
-                self.engine.decode(self.capture.span(self.next, to), self.capture.sent_at_us())?;
+            let decoded = self
+                .engine
+                .decode(self.capture.span(self.next, to), self.capture.sent_at_us())?;
             let used = self.advance(decoded.consumed);
             match decoded.stop {
                 None if used == to => {}
@@ -107,7 +114,8 @@ impl<'a> Replay<'a> {
                     self.asked = asked;
                     let lsn = self.capture.frames.get(self.next).map(|frame| frame.lsn);
                     let lsn = lsn.unwrap_or_default();
-                    self.engine.learn(&self.catalog.answer(&question, lsn, self.at))?;
+                    self.engine
+                        .learn(&self.catalog.answer(&question, lsn, self.at))?;
                 }
             }
             if !decoded.records.is_empty() {
@@ -147,7 +155,7 @@ impl<'a> Replay<'a> {
         ReplayError::Stalled { path, line }
     }
 
-    fn place(&self, frame: usize) -> (std::path::PathBuf, usize) {
+    fn place(&self, frame: usize) -> (PathBuf, usize) {
         let line = self.capture.frames.get(frame).map_or(0, |frame| frame.line);
         (self.capture.path.clone(), line)
     }

@@ -177,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn more_keys_than_twelve_make_java_double_its_buckets() {
+        let pairs: Vec<String> = (0..13).map(|n| alloc::format!("\"k{n}\"=>\"\"")).collect();
+        let object = hstore(&pairs.join(", "), HstoreStyle::JavaObject).unwrap();
+        let keys: Vec<&str> = object.split('"').skip(1).step_by(4).collect();
+        assert_eq!(
+            keys,
+            [
+                "k0", "k1", "k2", "k3", "k4", "k5", "k11", "k6", "k10", "k7", "k8", "k12", "k9"
+            ]
+        );
+    }
+
+    #[test]
     fn what_is_no_hstore_is_refused() {
         for text in [
             "x",

@@ -14,6 +14,14 @@ pub(super) fn write_decimal(
     scale: u16,
     out: &mut Vec<u8>,
 ) -> Result<(), InvalidValue> {
+    if let Some((magnitude, negative)) = small_of_scale(text, usize::from(scale)) {
+        write_small(magnitude, negative, out);
+        return Ok(());
+    }
+    write_any_decimal(text, scale, out)
+}
+
+fn write_any_decimal(text: &[u8], scale: u16, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     let Some(number) = parse(text)? else {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -126,6 +134,40 @@ fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
         None if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => Ok(None),
         _ => Err(INVALID),
     }
+}
+
+/// The usual text: at most 18 digits, as many behind the point as the scale says. Without the
+/// point it is the number wanted.
+#[inline]
+fn small_of_scale(text: &[u8], scale: usize) -> Option<(u64, bool)> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, text),
+    };
+    let (integer, fraction) = if scale == 0 {
+        (digits, &[][..])
+    } else {
+        let point = digits.len().checked_sub(scale)?.checked_sub(1)?;
+        let (integer, [b'.', fraction @ ..]) = digits.split_at_checked(point)? else {
+            return None;
+        };
+        (integer, fraction)
+    };
+    if integer.is_empty()
+        || digits.len() > SMALL_DIGITS_MAX
+        || (integer.first() == Some(&b'0') && integer.len() > 1)
+    {
+        return None;
+    }
+    let (mut magnitude, mut well_formed) = (0_u64, true);
+    for part in [integer, fraction] {
+        for byte in part {
+            let digit = byte.wrapping_sub(b'0');
+            well_formed &= digit <= 9;
+            magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit));
+        }
+    }
+    well_formed.then_some((magnitude, negative))
 }
 
 /// Writes the number times 10^(digits behind the point + zeros), as base64 in quotes.

@@ -21,6 +21,12 @@ pub(in crate::value) fn write_date(
     style: DateStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), InvalidValue> {
+    if let (DateStyle::Days { .. }, Ok(text)) = (style, <[u8; 10]>::try_from(text))
+        && let Some(days) = Date::common_days(text)
+    {
+        push_integer(days, out);
+        return Ok(());
+    }
     let infinite = match text {
         b"infinity" => Some(false),
         b"-infinity" => Some(true),

@@ -175,50 +175,21 @@ fn write_fraction(fraction: &[u8], out: &mut Vec<u8>) {
 /// Seconds since 1970-01-01 of digits that were checked; none for a month or day that is not.
 #[inline]
 fn common_seconds(head: &[u8; 19]) -> Option<i64> {
-    let [
-        y1,
-        y2,
-        y3,
-        y4,
-        _,
-        m1,
-        m2,
-        _,
-        d1,
-        d2,
-        _,
-        h1,
-        h2,
-        _,
-        n1,
-        n2,
-        _,
-        s1,
-        s2,
-    ] = *head;
-    let two = |tens: u8, ones: u8| (tens & 15) * 10 + (ones & 15);
-    let year = i32::from(two(y1, y2)) * 100 + i32::from(two(y3, y4));
-    let date = Date {
-        year,
-        month: two(m1, m2),
-        day: two(d1, d2),
-    };
-    if year == 0 || !(1..=12).contains(&date.month) || !(1..=31).contains(&date.day) {
-        return None;
-    }
-    let time = i64::from(two(h1, h2)) * 3600 + i64::from(two(n1, n2)) * 60 + i64::from(two(s1, s2));
-    Some(date.days() * 86_400 + time)
+    let [date @ .., _, h1, h2, _, n1, n2, _, s1, s2] = *head;
+    let days = Date::common_days(date)?;
+    let two = |tens: u8, ones: u8| u32::from((tens & 15) * 10 + (ones & 15));
+    Some(days * 86_400 + i64::from(two(h1, h2) * 3600 + two(n1, n2) * 60 + two(s1, s2)))
 }
 
 #[inline]
 fn common_fraction_us(fraction: &[u8]) -> i64 {
-    let mut digits = [0_u8; 6];
-    for (place, digit) in digits.iter_mut().zip(fraction) {
-        *place = digit & 15;
-    }
-    digits
-        .iter()
-        .fold(0, |micros, digit| micros * 10 + i64::from(*digit))
+    let midnight = Clock {
+        hour: 0,
+        minute: 0,
+        second: 0,
+        fraction,
+    };
+    midnight.fraction_us()
 }
 
 fn write_any_timestamp(

@@ -1,0 +1,90 @@
+# Every command of the project. `make check` is what CI runs.
+# A recipe is one line; what takes more is a program in scripts/ or tests/.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# One profile, and in each command all crates or HOSTS: a crate chosen alone would have its
+# dependencies with other features, and wasmtime would be compiled again. The decoder, which does
+# not need it, is tested in the dev profile, whose arithmetic panics on overflow.
+CARGO := cargo
+PYTHON := .venv/bin/python
+HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
+	--package pgoutput-decoder-tests
+SOURCES := python tests examples scripts/component
+
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## Lists these commands.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'
+
+.PHONY: bootstrap
+bootstrap: ## Installs what is missing on this machine; quick when all is there.
+	@scripts/bootstrap
+
+.PHONY: build
+build: bootstrap ## The release command: target/release/pgoutput-decoder.
+	$(CARGO) build --locked --release --bin pgoutput-decoder
+
+.PHONY: demo
+demo: build ## A shop on a throw-away PostgreSQL, its changes on the screen.
+	scripts/postgres run -- target/release/pgoutput-decoder demo
+
+.PHONY: check
+check: lint test ## Exactly what CI runs.
+
+.PHONY: test
+test: bootstrap test-decoder test-host test-python ## All tests that every change must pass.
+
+.PHONY: test-decoder
+test-decoder: ## The decoder's own tests, in the dev profile.
+	$(CARGO) test --locked --package pgoutput-decoder
+
+.PHONY: test-host
+test-host: ## Host, command, sandbox and vectors, beside a throw-away PostgreSQL.
+	scripts/postgres run -- $(CARGO) test --no-fail-fast --locked --release $(HOSTS)
+
+.PHONY: test-python
+test-python: python ## The Python package and the README's examples, beside a throw-away PostgreSQL.
+	scripts/postgres run -- $(PYTHON) -m pytest python/tests
+
+.PHONY: test-full
+test-full: test ## Every test there is, the long ones too.
+
+.PHONY: vectors
+vectors: bootstrap ## The score against Debezium's own output; BLESS=1 shortens the list of failures.
+	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score
+
+.PHONY: bench-quick
+bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
+	$(CARGO) run --locked --release --example boundary
+
+.PHONY: python
+python: bootstrap ## The Python package, built and installed in .venv.
+	.venv/bin/maturin develop --locked --release --manifest-path python/Cargo.toml
+
+.PHONY: wasm
+wasm: bootstrap ## The component alone: the path of decoder.wasm.
+	scripts/component build
+
+.PHONY: lint
+lint: bootstrap lint-rust lint-python ## Formatting, clippy, ruff and mypy; warnings are errors.
+
+.PHONY: lint-rust
+lint-rust: ## Formatting and clippy.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --release --all-targets -- --deny warnings
+	scripts/component clippy
+
+.PHONY: lint-python
+lint-python: ## Formatting, ruff and mypy.
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/mypy
+
+.PHONY: fmt
+fmt: bootstrap ## Formats Rust and Python.
+	$(CARGO) fmt --all
+	.venv/bin/ruff format $(SOURCES)

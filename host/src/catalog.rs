@@ -1,0 +1,361 @@
+//! Questions to the server's catalogs: types and relations for the decoder, slots and publications
+//! for the stream. One ordinary connection, opened when it is needed and again when it is lost.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, NoTls, Row};
+
+use crate::config::Config;
+use crate::connection::PINNED;
+use crate::engine::{
+    Attribute, ColumnFacts, Facts, Question, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
+};
+use crate::error::{Error, hint_for};
+
+/// The catalog connection.
+pub(crate) struct Catalog {
+    config: tokio_postgres::Config,
+    address: String,
+    pub(crate) database: String,
+    user: String,
+    has_password: bool,
+    connect_timeout: Duration,
+    client: Option<Client>,
+}
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl Catalog {
+    /// Connects to nothing yet.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut postgres = tokio_postgres::Config::new();
+        let pinned: Vec<_> = PINNED
+            .iter()
+            .map(|(name, value)| format!("-c {name}={value}"))
+            .collect();
+        postgres
+            .host(&config.host)
+            .port(config.port)
+            .user(&config.user)
+            .dbname(&config.database)
+            .application_name(&config.application_name)
+            .options(pinned.join(" "))
+            .ssl_mode(SslMode::Disable);
+        if let Some(password) = &config.password {
+            postgres.password(&password.0);
+        }
+        Self {
+            config: postgres,
+            address: config.address(),
+            database: config.database.clone(),
+            user: config.user.clone(),
+            has_password: config.password.is_some(),
+            connect_timeout: config.connect_timeout,
+            client: None,
+        }
+    }
+
+    /// What the catalogs have of a relation and of types. What is gone is not in the answer.
+    pub(crate) async fn facts(&mut self, question: &Question) -> Result<Facts, Error> {
+        let relation = self.relation(question.relation).await?;
+        let mut oids = question.types.clone();
+        oids.extend(
+            relation
+                .iter()
+                .flat_map(|relation| &relation.columns)
+                .map(|c| c.type_),
+        );
+        let types = self.types(&oids).await?;
+        Ok(Facts {
+            types,
+            relations: relation.into_iter().collect(),
+        })
+    }
+
+    /// Runs a query, once more on a new connection if the one at hand turns out to be lost.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        if self
+            .client
+            .as_ref()
+            .is_some_and(|client| !client.is_closed())
+        {
+            match self.query_once(sql, parameters).await {
+                Err(error) if error.is_transient() => {}
+                result => return result,
+            }
+        }
+        self.open().await?;
+        self.query_once(sql, parameters).await
+    }
+
+    /// Opens the connection anew.
+    pub(crate) async fn open(&mut self) -> Result<(), Error> {
+        self.client = None;
+        let doing = "connecting to the server";
+        let connected = tokio::time::timeout(self.connect_timeout, self.config.connect(NoTls));
+        let connected = connected
+            .await
+            .map_err(|_| self.late(doing, self.connect_timeout))?;
+        let (client, connection) = connected.map_err(|error| self.error(&error, doing))?;
+        tokio::spawn(async move {
+            // What is wrong with it, the next query says.
+            let _ = connection.await;
+        });
+        self.client = Some(client);
+        Ok(())
+    }
+
+    async fn query_once(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        let doing = "reading the catalogs";
+        let Some(client) = &self.client else {
+            return Err(self.lost(doing));
+        };
+        let rows = tokio::time::timeout(QUERY_MAX, client.query_typed(sql, parameters)).await;
+        match rows {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(self.error(&error, doing)),
+            Err(_) => {
+                self.client = None;
+                Err(self.late(doing, QUERY_MAX))
+            }
+        }
+    }
+
+    async fn relation(&mut self, oid: u32) -> Result<Option<RelationFacts>, Error> {
+        let parameter: [Parameter<'_>; 1] = [(&oid, Type::OID)];
+        let rows = self.query(RELATION, &parameter).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (namespace, name) = (self.get(row, 0)?, self.get(row, 1)?);
+        let primary_key = self.get(row, 2)?;
+        let mut columns = Vec::new();
+        for row in self.query(COLUMNS, &parameter).await? {
+            columns.push(ColumnFacts {
+                name: self.get(&row, 0)?,
+                type_: self.get(&row, 1)?,
+                typmod: self.get(&row, 2)?,
+                not_null: self.get(&row, 3)?,
+                default: self.get(&row, 4)?,
+            });
+        }
+        let mut unique_indexes = Vec::new();
+        for row in self.query(UNIQUE_INDEXES, &parameter).await? {
+            unique_indexes.push(UniqueIndex {
+                name: self.get(&row, 0)?,
+                expression: self.get(&row, 1)?,
+                columns: self.get(&row, 2)?,
+            });
+        }
+        Ok(Some(RelationFacts {
+            oid,
+            namespace,
+            name,
+            columns,
+            primary_key,
+            unique_indexes,
+        }))
+    }
+
+    async fn types(&mut self, oids: &[u32]) -> Result<Vec<TypeFacts>, Error> {
+        if oids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.query(TYPES, &[(&oids, Type::OID_ARRAY)]).await?;
+        rows.iter().map(|row| self.type_facts(row)).collect()
+    }
+
+    fn type_facts(&self, row: &Row) -> Result<TypeFacts, Error> {
+        let kind: String = self.get(row, 3)?;
+        let delimiter: String = self.get(row, 5)?;
+        let names: Vec<String> = self.get(row, 10)?;
+        let types: Vec<u32> = self.get(row, 11)?;
+        let typmods: Vec<i32> = self.get(row, 12)?;
+        let attributes = names.into_iter().zip(types).zip(typmods);
+        Ok(TypeFacts {
+            oid: self.get(row, 0)?,
+            namespace: self.get(row, 1)?,
+            name: self.get(row, 2)?,
+            kind: match kind.as_str() {
+                "c" => TypeKind::Composite,
+                "d" => TypeKind::Domain,
+                "e" => TypeKind::Enumeration,
+                "m" => TypeKind::Multirange,
+                "p" => TypeKind::Pseudo,
+                "r" => TypeKind::Range,
+                _ => TypeKind::Base,
+            },
+            element: self.get(row, 4)?,
+            delimiter: delimiter.chars().next().unwrap_or(','),
+            base: self.get(row, 6)?,
+            base_typmod: self.get(row, 7)?,
+            subtype: self.get(row, 8)?,
+            labels: self.get(row, 9)?,
+            attributes: attributes
+                .map(|((name, type_), typmod)| Attribute {
+                    name,
+                    type_,
+                    typmod,
+                })
+                .collect(),
+        })
+    }
+
+    pub(crate) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
+        &self,
+        row: &'a Row,
+        column: usize,
+    ) -> Result<T, Error> {
+        row.try_get(column)
+            .map_err(|error| self.error(&error, "reading the catalogs"))
+    }
+
+    fn error(&self, error: &tokio_postgres::Error, doing: &'static str) -> Error {
+        if let Some(db) = error.as_db_error() {
+            let sqlstate = db.code().code().to_owned();
+            return Error::Server {
+                hint: db
+                    .hint()
+                    .map(str::to_owned)
+                    .or_else(|| hint_for(&sqlstate, &self.user)),
+                message: db.message().to_owned(),
+                detail: db.detail().map(str::to_owned),
+                sqlstate,
+                doing,
+            };
+        }
+        if error.is_closed() {
+            return self.lost(doing);
+        }
+        let cause = error.source();
+        if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+            let io = io::Error::new(io.kind(), io.to_string());
+            return Error::Connection {
+                address: self.address.clone(),
+                doing,
+                io,
+            };
+        }
+        if !self.has_password && doing == "connecting to the server" {
+            let reason = "the server asks for one and none was given";
+            return Error::configuration("password", reason);
+        }
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        Error::protocol(format!("{doing}: {error}{cause}"))
+    }
+
+    fn late(&self, doing: &'static str, limit: Duration) -> Error {
+        let text = format!("no answer within {} s", limit.as_secs_f32());
+        let io = io::Error::new(io::ErrorKind::TimedOut, text);
+        Error::Connection {
+            address: self.address.clone(),
+            doing,
+            io,
+        }
+    }
+
+    fn lost(&self, doing: &'static str) -> Error {
+        let io = io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was lost");
+        Error::Connection {
+            address: self.address.clone(),
+            doing,
+            io,
+        }
+    }
+}
+
+/// The longest a catalog query may take; it reads a few rows by index.
+const QUERY_MAX: Duration = Duration::from_mins(1);
+
+const RELATION: &str = "
+SELECT n.nspname::text, c.relname::text,
+       ARRAY(SELECT a.attname::text
+             FROM pg_catalog.pg_index i
+             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts
+             ORDER BY k.place)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = $1";
+
+const COLUMNS: &str = "
+SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull,
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum";
+
+const UNIQUE_INDEXES: &str = "
+SELECT c.relname::text, i.indexprs IS NOT NULL,
+       ARRAY(SELECT a.attname::text
+             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             WHERE k.place <= i.indnkeyatts
+             ORDER BY k.place)
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1 AND i.indisunique AND NOT i.indisprimary
+ORDER BY c.relname";
+
+/// Multiranges and `typsubscript` came with 14: `to_jsonb` reads a column that may not be
+/// there.
+const TYPES: &str = "
+WITH RECURSIVE ranges AS (
+  SELECT r.rngtypid AS oid, r.rngsubtype AS subtype FROM pg_catalog.pg_range r
+  UNION ALL
+  SELECT (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid, r.rngsubtype FROM pg_catalog.pg_range r
+), needed AS (
+  SELECT unnest($1) AS oid
+  UNION
+  SELECT part.oid
+  FROM needed
+  JOIN pg_catalog.pg_type t ON t.oid = needed.oid
+  CROSS JOIN LATERAL (
+    SELECT t.typelem
+    UNION ALL
+    SELECT t.typbasetype
+    UNION ALL
+    SELECT ranges.subtype FROM ranges WHERE ranges.oid = t.oid
+    UNION ALL
+    SELECT a.atttypid
+    FROM pg_catalog.pg_attribute a
+    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+  ) AS part(oid)
+  WHERE part.oid <> 0
+)
+SELECT t.oid, n.nspname::text, t.typname::text, t.typtype::text,
+       CASE WHEN t.typlen = -1
+             AND coalesce(pg_catalog.to_jsonb(t) ->> 'typsubscript', 'array_subscript_handler')
+                 LIKE '%array\\_subscript\\_handler'
+            THEN t.typelem ELSE 0::oid END,
+       t.typdelim::text, t.typbasetype, t.typtypmod,
+       coalesce((SELECT ranges.subtype FROM ranges WHERE ranges.oid = t.oid), 0::oid),
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
+             WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
+               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+       ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
+             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
+               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+       ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
+             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
+               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+FROM needed
+JOIN pg_catalog.pg_type t ON t.oid = needed.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ORDER BY t.oid";

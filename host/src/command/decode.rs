@@ -1,0 +1,107 @@
+//! `decode`: a recorded stream to events, without a server.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
+use pgoutput_decoder_host::engine::{Engine, EngineKind};
+
+use super::failure::Failure;
+use super::json_lines::JsonLines;
+use super::{Format, options};
+
+/// What `decode` is told.
+#[derive(Args)]
+#[command(
+    about = "Decodes a recorded stream to lines of JSON, without a server",
+    after_help = "Each line is {\"topic\":…,\"key\":…,\"value\":…,\"headers\":…}.\n\
+        A capture holds one message a line, {\"lsn\",\"end_lsn\",\"server_ts_us\",\"hex\"}; a catalog\n\
+        is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}."
+)]
+pub(crate) struct Arguments {
+    /// Messages of the stream, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    capture: PathBuf,
+    /// What the server's catalogs held, in one or more stages
+    #[arg(long, value_name = "FILE")]
+    catalog: PathBuf,
+    /// JSON object of Debezium's property names and values
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
+    /// Name of the database in the events; before database.dbname in the options file
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// Facts for a message: those of the stage taken next after it, or of the last stage
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = At::Stream)]
+    catalog_at: At,
+    /// Events as Debezium's, or plain ones [default: the options file's, or debezium]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// The sandboxed decoder, or the same code linked in
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t = Which::Component)]
+    engine: Which,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum At {
+    Stream,
+    End,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Which {
+    Component,
+    #[cfg(feature = "native")]
+    Native,
+}
+
+/// Decodes to stdout.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let at = match arguments.catalog_at {
+        At::End => CatalogAt::End,
+        At::Stream => CatalogAt::Stream,
+    };
+    let kind = match arguments.engine {
+        Which::Component => EngineKind::Component,
+        #[cfg(feature = "native")]
+        Which::Native => EngineKind::Native,
+    };
+    let mut engine = Engine::open(kind, &decoder_options(arguments)?)?;
+    let capture = Capture::open(&arguments.capture)?;
+    let catalog = Catalog::open(&arguments.catalog)?;
+    options::notice_ignored(&engine.ignored_options()?);
+
+    let mut replay = Replay::new(&mut engine, &capture, &catalog, at);
+    let mut stdout = io::stdout().lock();
+    let mut lines = JsonLines::default();
+    let mut buffer = Vec::new();
+    // An error comes after all that could be decoded before it, and so is written after it.
+    while let Some(batch) = replay.next_batch()? {
+        for event in batch.events() {
+            lines.write(&mut buffer, &event);
+        }
+        stdout.write_all(&buffer)?;
+        buffer.clear();
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+fn decoder_options(arguments: &Arguments) -> Result<Vec<(String, String)>, Failure> {
+    let mut options = match &arguments.options {
+        Some(path) => options::read(path)?,
+        None => Vec::new(),
+    };
+    let mut set = |name: &str, value: &str| {
+        options.retain(|(known, _)| known != name);
+        options.push((name.to_owned(), value.to_owned()));
+    };
+    if let Some(database) = &arguments.database {
+        set("database.dbname", database);
+    }
+    if let Some(format) = arguments.format {
+        set("format", format.option());
+    }
+    Ok(options)
+}

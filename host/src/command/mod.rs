@@ -1,0 +1,88 @@
+//! The command line: arguments in, exit code out.
+
+mod connection;
+mod decode;
+mod demo;
+mod failure;
+mod json_lines;
+mod options;
+mod pretty;
+mod shop;
+mod signals;
+mod stream;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use self::failure::Failure;
+
+/// The whole command line.
+#[derive(Parser)]
+#[command(
+    name = "pgoutput-decoder",
+    about = "Streams PostgreSQL's changes as change events, decoded in a WebAssembly sandbox",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Stream(stream::Arguments),
+    Decode(decode::Arguments),
+    Demo(demo::Arguments),
+}
+
+/// Events as Debezium's connector writes them, or plain ones: ISO 8601 times, exact numbers,
+/// every type.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Debezium,
+    Native,
+}
+
+impl Format {
+    /// The decoder's option `format`.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Debezium => "debezium",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// Runs the command line of this process: 0 done, 1 failed, 2 wrong usage.
+pub(crate) fn run() -> ExitCode {
+    let matches = CommandLine::command().get_matches();
+    let result = CommandLine::from_arg_matches(&matches)
+        .map_err(|error| Failure::Usage(error.format(&mut CommandLine::command())))
+        .and_then(|line| match line.command {
+            Command::Decode(arguments) => decode::run(&arguments),
+            Command::Demo(arguments) => {
+                runtime()?.block_on(demo::run(arguments, subcommand(&matches)))
+            }
+            Command::Stream(arguments) => {
+                runtime()?.block_on(stream::run(arguments, subcommand(&matches)))
+            }
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn subcommand(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| matches)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // This thread renders and writes; the connection and its feedback get two of their own.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    Ok(runtime.worker_threads(2).enable_all().build()?)
+}

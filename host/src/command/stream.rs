@@ -1,0 +1,192 @@
+//! `stream`: changes to stdout as they are committed, acknowledged once they are written.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, ValueEnum};
+use pgoutput_decoder_host::records::{Batch, Position};
+use pgoutput_decoder_host::{Lsn, Stream};
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::json_lines::JsonLines;
+use super::pretty::Pretty;
+use super::signals::Signals;
+use super::{Format, options, terminal};
+
+/// What `stream` is told.
+#[derive(Args)]
+#[command(
+    about = "Streams changes to stdout until interrupted",
+    after_help = "An event is acknowledged once it is written: the next run goes on behind it.\n\
+        Ctrl-C and SIGTERM end the stream cleanly."
+)]
+pub(crate) struct Arguments {
+    /// Replication slot, made with plugin pgoutput
+    #[arg(
+        long,
+        env = "PGOUTPUT_SLOT",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    slot: String,
+    /// Publication; may be repeated, or separated by commas in the environment
+    #[arg(
+        long,
+        env = "PGOUTPUT_PUBLICATION",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    #[arg(required = true)]
+    publication: Vec<String>,
+    /// Events as Debezium's, or plain ones
+    #[arg(long, value_enum, env = "PGOUTPUT_FORMAT", hide_env_values = true)]
+    #[arg(value_name = "FORMAT", default_value_t = Format::Native)]
+    format: Format,
+    /// A line of JSON an event, or a short one for people
+    #[arg(long, value_enum, env = "PGOUTPUT_OUTPUT", hide_env_values = true)]
+    #[arg(value_name = "OUTPUT", default_value_t = Output::Json)]
+    output: Output,
+    /// An option of Debezium's; may be repeated
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = options::pair)]
+    option: Vec<(String, String)>,
+    /// JSON object of such options; --option wins over it
+    #[arg(
+        long,
+        env = "PGOUTPUT_OPTIONS",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    options: Option<PathBuf>,
+    /// Where to start [default: where the slot stands]
+    #[arg(
+        long,
+        env = "PGOUTPUT_START_LSN",
+        value_name = "X/X",
+        hide_env_values = true
+    )]
+    start_lsn: Option<Lsn>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// JSON lines, or short lines that are coloured in a terminal.
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Json,
+    Pretty,
+}
+
+/// Streams until interrupted.
+pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
+    let mut config = arguments
+        .connection
+        .stream_config(given)?
+        .slot(&arguments.slot);
+    for publication in publications(&arguments, given) {
+        config = config.publication(publication);
+    }
+    if let Some(lsn) = arguments.start_lsn {
+        config = config.start_lsn(lsn);
+    }
+    config = config.option("format", arguments.format.option());
+    let from_file = match &arguments.options {
+        Some(path) => options::read(path)?,
+        None => Vec::new(),
+    };
+    for (name, value) in from_file.iter().chain(&arguments.option) {
+        config = config.option(name, value);
+    }
+    let mut stream = config.connect().await?;
+    options::notice_ignored(stream.ignored_options());
+    stop_on_signal(&stream)?;
+
+    let mut writer = match arguments.output {
+        Output::Json => Writer::Json(JsonLines::default()),
+        Output::Pretty => Writer::Pretty(Pretty::new(&io::stdout(), terminal::width())),
+    };
+    let written = write_all(&mut stream, &mut writer).await;
+    // Whatever ended the writing, what was written before is acknowledged on the wire.
+    let stopped = stream.stop().await;
+    written.and(stopped.map_err(Failure::from))
+}
+
+/// Asks the stream to end at the first signal, and ends this process at the second.
+fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
+    let stopper = stream.stopper();
+    let mut signals = Signals::new()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        stopper.stop();
+        signals.next().await;
+        // Whoever reads our output does not take it: the clean way out is blocked.
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
+}
+
+enum Writer {
+    Json(JsonLines),
+    Pretty(Pretty),
+}
+
+impl Writer {
+    fn write(&mut self, buffer: &mut Vec<u8>, batch: &Batch) -> Option<Position> {
+        let mut last = None;
+        for event in batch.events() {
+            match self {
+                Self::Json(lines) => lines.write(buffer, &event),
+                Self::Pretty(pretty) => pretty.write(buffer, &event),
+            }
+            last = Some(event.position());
+        }
+        last
+    }
+}
+
+/// Writes batches as they come: at once when no more is ready, else a buffer full at a time.
+async fn write_all(stream: &mut Stream, writer: &mut Writer) -> Result<(), Failure> {
+    let acknowledger = stream.acknowledger();
+    let mut stdout = io::stdout();
+    let mut buffer = Vec::with_capacity(2 * BUFFER_BYTES);
+    let mut last = None;
+    loop {
+        let ready = stream.try_next_batch();
+        if buffer.len() >= BUFFER_BYTES || !matches!(ready, Ok(Some(_))) {
+            // Before an error, too: what came before it is delivered.
+            stdout.write_all(&buffer)?;
+            stdout.flush()?;
+            buffer.clear();
+            if let Some(position) = last.take() {
+                acknowledger.acknowledge(position)?;
+            }
+        }
+        let batch = match ready? {
+            Some(batch) => batch,
+            None => match stream.next_batch().await? {
+                Some(batch) => batch,
+                None => return Ok(()),
+            },
+        };
+        last = writer.write(&mut buffer, &batch).or(last);
+    }
+}
+
+/// Those of the flags, each as it is; or those of the environment, between commas.
+fn publications<'a>(
+    arguments: &'a Arguments,
+    given: &ArgMatches,
+) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+    use clap::parser::ValueSource;
+    let names = arguments.publication.iter().map(String::as_str);
+    if given.value_source("publication") == Some(ValueSource::EnvVariable) {
+        return Box::new(names.flat_map(|list| list.split(',')));
+    }
+    Box::new(names)
+}
+
+/// One write of this size costs as much as a small one.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// 128 + SIGINT, as shells have it.
+const INTERRUPTED: i32 = 130;

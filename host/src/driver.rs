@@ -1,0 +1,493 @@
+//! The tasks behind a stream: one receives, decodes and reconnects, the other confirms.
+//!
+//! The receive task may wait for the consumer, the decoder or the catalogs for as long as they
+//! take. The feedback task has the writing side of the connection to itself and waits for none of
+//! them: the server hears from it in time whatever happens.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::connection::{Connection, Identity};
+use crate::engine::{Decoded, Engine, EngineError, Stop};
+use crate::error::{Error, SlotProblem};
+use crate::records::{Batch, Item, Position, TopicTable};
+use crate::replication::{Received, Receiver, Sender};
+use crate::stream::Shared;
+
+/// The receive task.
+pub(crate) struct Driver {
+    config: Config,
+    shared: Arc<Shared>,
+    batches: mpsc::Sender<Result<Batch, Error>>,
+    catalog: Catalog,
+    engine: Engine,
+    topics: TopicTable,
+    identity: Option<Identity>,
+    /// The last event put into the channel: none up to it is put there again.
+    handed: Option<Position>,
+    /// Attempts to connect in a row that brought nothing.
+    attempts: u32,
+}
+
+/// A connection that streams.
+pub(crate) struct Link {
+    receiver: Receiver,
+    sender: Sender,
+}
+
+/// Why the receive task left a link.
+enum End {
+    Failed(Error),
+    Stopped,
+}
+
+impl Driver {
+    /// Checks everything that can be checked, and starts streaming.
+    pub(crate) async fn connect(
+        config: Config,
+        shared: Arc<Shared>,
+        batches: mpsc::Sender<Result<Batch, Error>>,
+    ) -> Result<(Self, Link), Error> {
+        let engine = Engine::open(config.engine, &config.decoder_options())?;
+        let mut driver = Self {
+            catalog: Catalog::new(&config),
+            config,
+            shared,
+            batches,
+            engine,
+            topics: TopicTable::default(),
+            identity: None,
+            handed: None,
+            attempts: 0,
+        };
+        let until = driver.shared.clock.now() + STARTING_UP_MAX;
+        loop {
+            let error = match driver.first_link().await {
+                Ok(link) => return Ok((driver, link)),
+                Err(error) => error,
+            };
+            // cannot_connect_now: it is starting up
+            if error.sqlstate() != Some("57P03") || driver.shared.clock.now() > until {
+                return Err(error);
+            }
+            driver.back_off().await;
+        }
+    }
+
+    pub(crate) fn ignored_options(&mut self) -> Result<Vec<String>, Error> {
+        Ok(self.engine.ignored_options()?)
+    }
+
+    /// Streams until stopped or until something happens that trying again cannot mend. The result
+    /// is whether the last acknowledgement reached the server.
+    pub(crate) async fn run(mut self, first: Link) -> Result<(), Error> {
+        let mut link = first;
+        loop {
+            let error = match self.stream(link).await {
+                (End::Stopped, last_word) => return last_word,
+                (End::Failed(error), _) => error,
+            };
+            let shared = Arc::clone(&self.shared);
+            link = tokio::select! {
+                biased;
+                () = shared.stopped() => return self.unsent(),
+                again = self.link_again(error) => match again {
+                    Ok(link) => link,
+                    Err(error) => {
+                        // Nobody is listening: then nobody misses it.
+                        let _ = self.batches.send(Err(error)).await;
+                        return Ok(());
+                    }
+                },
+            };
+        }
+    }
+
+    /// Streams over one connection and ends it.
+    async fn stream(&mut self, link: Link) -> (End, Result<(), Error>) {
+        let Link {
+            mut receiver,
+            sender,
+        } = link;
+        let (leave, left) = oneshot::channel();
+        let confirming = tokio::spawn(confirm(Arc::clone(&self.shared), sender, left));
+        let shared = Arc::clone(&self.shared);
+        let end = tokio::select! {
+            biased;
+            () = shared.stopped() => End::Stopped,
+            end = self.receive(&mut receiver) => end,
+        };
+        let end = match end {
+            // Lasting, and not the connection's fault: the consumer gets the error behind the
+            // events before it, and time to acknowledge them.
+            End::Failed(error) if !error.is_transient() => {
+                tokio::select! {
+                    biased;
+                    () = shared.stopped() => {}
+                    _ = self.batches.send(Err(error)) => shared.stopped().await,
+                }
+                End::Stopped
+            }
+            End::Stopped => {
+                // The consumer may have been quicker than the commit of what it acknowledged.
+                let committed = self.finish_transaction(&mut receiver);
+                let _ = tokio::time::timeout(COMMIT_WAIT_MAX, committed).await;
+                End::Stopped
+            }
+            end @ End::Failed(_) => end,
+        };
+        // Nobody to say good-bye to on a connection that is gone, but a server that is stopping
+        // waits for exactly this.
+        let _ = leave.send(());
+        let last_word = self.say_good_bye(confirming, &mut receiver).await;
+        (end, last_word)
+    }
+
+    async fn say_good_bye(
+        &self,
+        mut confirming: JoinHandle<Result<Sender, Error>>,
+        receiver: &mut Receiver,
+    ) -> Result<(), Error> {
+        let good_bye = async {
+            let mut sender = match (&mut confirming).await {
+                Ok(sender) => sender?,
+                Err(_) => return Ok(()),
+            };
+            let farewell = self.shared.feedback().farewell();
+            sender.close(farewell, self.shared.clock.unix_us()).await?;
+            self.shared.feedback().told(farewell);
+            Ok(())
+        };
+        // Reading on makes the server come to our last words, and its closing says it has.
+        let both = async { tokio::join!(good_bye, receiver.drain()).0 };
+        let result = tokio::time::timeout(GOOD_BYE_MAX, both).await;
+        confirming.abort();
+        match result {
+            Ok(result) => result,
+            // It is on the wire and the server has not closed yet, or it takes nothing any more.
+            Err(_) => self.unsent(),
+        }
+    }
+
+    /// An error if the server cannot know everything that was acknowledged.
+    fn unsent(&self) -> Result<(), Error> {
+        if self.shared.feedback().is_told() {
+            return Ok(());
+        }
+        let text = "the last acknowledgement could not be sent: its events will come again";
+        let io = io::Error::new(io::ErrorKind::NotConnected, text);
+        Err(Error::Connection {
+            address: self.config.address(),
+            doing: "confirming",
+            io,
+        })
+    }
+
+    /// Receives, decodes, hands over. Returns only when something is wrong or nobody listens.
+    async fn receive(&mut self, receiver: &mut Receiver) -> End {
+        loop {
+            let silence = self.config.receive_timeout;
+            let received = match tokio::time::timeout(silence, receiver.receive()).await {
+                Ok(Ok(received)) => received,
+                Ok(Err(error)) => return End::Failed(error),
+                Err(_) => return End::Failed(self.silent()),
+            };
+            let now = self.shared.clock.now();
+            match received {
+                Received::Keepalive(keepalive) => {
+                    let mut feedback = self.shared.feedback();
+                    feedback.keepalive(now, keepalive);
+                    let due = feedback.deadline() <= now;
+                    let stopping = feedback.is_server_stopping();
+                    drop(feedback);
+                    if due {
+                        self.shared.wake.notify_one();
+                    }
+                    if stopping {
+                        return End::Failed(self.stopping());
+                    }
+                }
+                Received::Frames(bytes) => {
+                    self.attempts = 0;
+                    self.shared.feedback().received(now, receiver.received());
+                    match self.decode(receiver, bytes).await {
+                        Ok(true) => {}
+                        Ok(false) => return End::Stopped,
+                        Err(error) => return End::Failed(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads until the commit of a transaction all of whose events are acknowledged, if it is one.
+    async fn finish_transaction(&mut self, receiver: &mut Receiver) {
+        while self.shared.feedback().is_commit_missing() {
+            let decoded = match receiver.receive().await {
+                Ok(Received::Frames(bytes)) => self.decode(receiver, bytes).await.map(|_| ()),
+                Ok(Received::Keepalive(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if decoded.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Decodes `bytes` of frames and hands over what they hold; `false` if nobody listens.
+    async fn decode(&mut self, receiver: &mut Receiver, mut bytes: usize) -> Result<bool, Error> {
+        let mut questions = 0;
+        while bytes > 0 {
+            let frames = receiver.frames(bytes);
+            let Decoded {
+                records,
+                consumed,
+                stop,
+            } = self.decode_frames(frames)?;
+            if consumed > bytes || (stop.is_none() && consumed < bytes) {
+                return Err(Error::protocol(
+                    "the decoder used up another number of bytes",
+                ));
+            }
+            receiver.consume(consumed);
+            bytes -= consumed;
+            if !records.is_empty() && !self.hand_over(records).await? {
+                return Ok(false);
+            }
+            questions = if consumed > 0 { 0 } else { questions + 1 };
+            match stop {
+                None => {}
+                Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
+                    let facts = self.catalog.facts(&question).await?;
+                    self.engine.learn(&facts)?;
+                }
+                Some(Stop::Unknown(_)) => {
+                    return Err(Error::protocol("the decoder asks the same for ever"));
+                }
+                Some(Stop::Failed(error)) => return Err(Error::Decoding(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn decode_frames(&mut self, frames: &[u8]) -> Result<Decoded, EngineError> {
+        let now_us = self.shared.clock.unix_us();
+        // A usual call takes less time than moving the other tasks to another thread would.
+        if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
+            return tokio::task::block_in_place(|| self.engine.decode(frames, now_us));
+        }
+        self.engine.decode(frames, now_us)
+    }
+
+    async fn hand_over(&mut self, records: Vec<u8>) -> Result<bool, Error> {
+        let mut batch = self.topics.read(records)?;
+        let mut last = None;
+        {
+            let mut feedback = self.shared.feedback();
+            for item in batch.items() {
+                match item {
+                    Item::Begin(_) => feedback.begin(),
+                    Item::Commit(commit) => feedback.commit(commit.commit_lsn, commit.end_lsn),
+                    Item::Event(event) => {
+                        feedback.event(event.position());
+                        last = Some(event.position());
+                    }
+                }
+            }
+        }
+        let handed = self.handed;
+        if last <= handed {
+            // No events, or none that are new.
+            return Ok(true);
+        }
+        self.handed = last;
+        if let Some(handed) = handed {
+            batch.drop_until(handed);
+        }
+        let batch = match self.batches.try_send(Ok(batch)) {
+            Ok(()) => return Ok(true),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Ok(false),
+            Err(mpsc::error::TrySendError::Full(batch)) => batch,
+        };
+        self.set_blocked(true);
+        let sent = self.batches.send(batch).await;
+        self.set_blocked(false);
+        Ok(sent.is_ok())
+    }
+
+    fn set_blocked(&self, blocked: bool) {
+        self.shared
+            .feedback()
+            .set_blocked(self.shared.clock.now(), blocked);
+        self.shared.wake.notify_one();
+    }
+
+    /// The first connection, with everything checked before.
+    async fn first_link(&mut self) -> Result<Link, Error> {
+        self.catalog.open().await?;
+        let slot = self
+            .catalog
+            .check(&self.config.slot, &self.config.publications)
+            .await?;
+        let start = self.config.start_lsn.max(slot.confirmed_flush);
+        self.shared.feedback().start(start);
+        self.link().await
+    }
+
+    /// Connects again, however long it takes, until it is clear that it will not help.
+    async fn link_again(&mut self, mut error: Error) -> Result<Link, Error> {
+        // The former decoder may stand in the middle of a transaction that will be sent again.
+        let saved = self.engine.save()?;
+        self.engine = Engine::open(self.config.engine, &self.config.decoder_options())?;
+        self.engine.restore(&saved)?;
+        self.topics = TopicTable::default();
+        while error.is_transient() {
+            if self
+                .config
+                .reconnect
+                .attempts_max
+                .is_some_and(|max| self.attempts >= max)
+            {
+                return Err(error);
+            }
+            self.back_off().await;
+            match self.checked_link().await {
+                Ok(link) => return Ok(link),
+                Err(again) => error = again,
+            }
+        }
+        Err(error)
+    }
+
+    /// A connection to the server and slot the stream began with, or an error.
+    async fn checked_link(&mut self) -> Result<Link, Error> {
+        let link = self.link().await?;
+        // Looked at while we hold it: nobody else can move it any more.
+        let slot = self.catalog.slot(&self.config.slot).await?;
+        let confirmed = self.shared.feedback().confirmed();
+        if slot.confirmed_flush > confirmed {
+            let problem = SlotProblem::Moved {
+                found: slot.confirmed_flush,
+                confirmed,
+            };
+            return Err(Error::SlotUnusable {
+                slot: self.config.slot.clone(),
+                problem,
+            });
+        }
+        Ok(link)
+    }
+
+    async fn link(&mut self) -> Result<Link, Error> {
+        let mut connection = Connection::open(&self.config).await?;
+        let identity = connection.identify_system().await?;
+        let known = self.identity.get_or_insert_with(|| identity.clone());
+        if known.system_identifier != identity.system_identifier {
+            return Err(Error::ServerChanged {
+                expected: known.system_identifier.clone(),
+                found: identity.system_identifier,
+            });
+        }
+        let patience = connection.wal_sender_timeout().await?;
+        let start = self.shared.feedback().confirmed();
+        let started =
+            connection.start_replication(&self.config.slot, &self.config.publications, start);
+        let (receiver, sender) = started.await?;
+        // The server asks after half of its patience: it need not.
+        let interval = patience.map_or(self.config.status_interval, |patience| {
+            self.config.status_interval.min(patience / 3)
+        });
+        self.shared
+            .feedback()
+            .connected(self.shared.clock.now(), interval);
+        Ok(Link { receiver, sender })
+    }
+
+    /// Exponential backoff with full jitter.
+    async fn back_off(&mut self) {
+        let reconnect = self.config.reconnect;
+        let doubled = 1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX);
+        let longest = reconnect
+            .delay_min
+            .saturating_mul(doubled)
+            .min(reconnect.delay_max);
+        self.attempts += 1;
+        let delay = longest.mul_f64(rand::rng().random());
+        tokio::time::sleep(delay).await;
+    }
+
+    fn silent(&self) -> Error {
+        self.lost(
+            io::ErrorKind::TimedOut,
+            "the server has been silent for too long",
+        )
+    }
+
+    fn stopping(&self) -> Error {
+        self.lost(
+            io::ErrorKind::ConnectionAborted,
+            "the server is shutting down",
+        )
+    }
+
+    fn lost(&self, kind: io::ErrorKind, text: &'static str) -> Error {
+        let io = io::Error::new(kind, text);
+        Error::Connection {
+            address: self.config.address(),
+            doing: "streaming",
+            io,
+        }
+    }
+}
+
+/// The feedback task: sends what the state machine says when it says so, until told to leave.
+async fn confirm(
+    shared: Arc<Shared>,
+    mut sender: Sender,
+    mut left: oneshot::Receiver<()>,
+) -> Result<Sender, Error> {
+    loop {
+        let (update, deadline) = {
+            let mut feedback = shared.feedback();
+            (feedback.poll(shared.clock.now()), feedback.deadline())
+        };
+        if let Some(update) = update {
+            sender.send(update, shared.clock.unix_us()).await?;
+            shared.feedback().told(update);
+            continue;
+        }
+        tokio::select! {
+            biased;
+            _ = &mut left => return Ok(sender),
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep_until(shared.clock.instant(deadline)) => {}
+        }
+    }
+}
+
+fn runs_on_threads() -> bool {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    flavor == tokio::runtime::RuntimeFlavor::MultiThread
+}
+
+/// Frames up to this size are decoded in a fraction of a millisecond.
+const INLINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Questions about one frame before the decoder counts as broken.
+const QUESTIONS_MAX: u32 = 16;
+
+/// How long `connect` waits for a server that is starting up.
+const STARTING_UP_MAX: Duration = Duration::from_mins(1);
+
+/// How long a commit may come behind the last event of its transaction when we leave.
+const COMMIT_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long the server may take to see that we leave.
+const GOOD_BYE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,405 @@
+//! What to tell the server, and when: a state machine without a socket and without a clock.
+//!
+//! Theory of operation. The receive task reports what it reads in stream order: `begin`, `event`,
+//! `commit`, `keepalive`. Every transaction with events becomes one entry of `pending`: the
+//! position of its last event, and the LSN that may be confirmed once that event has been
+//! acknowledged. What brings no events (an empty transaction, a keepalive) extends the entry
+//! before it, or is confirmed at once where there is none.
+//!
+//! Invariants: `confirmed` never falls; it never passes the end of a transaction with an event
+//! that has not been acknowledged; while a transaction is open nothing behind its begin is
+//! confirmed. `write` is what was received; `flush` and `apply` are what is confirmed.
+//!
+//! Times are durations since an arbitrary start that the caller chooses and keeps.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::lsn::Lsn;
+use crate::records::Position;
+
+/// One Standby Status Update, without the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StandbyStatusUpdate {
+    /// Last WAL byte + 1 received.
+    pub(crate) received: Lsn,
+    /// Last WAL byte + 1 dealt with: nothing before it is wanted again.
+    pub(crate) confirmed: Lsn,
+    /// Whether the server is to answer at once.
+    pub(crate) reply: bool,
+}
+
+/// Decides what is confirmed and when the server is told.
+#[derive(Debug)]
+pub(crate) struct Feedback {
+    /// How often the server hears from us at least.
+    interval: Duration,
+    received: Lsn,
+    confirmed: Lsn,
+    /// What was confirmed and has been on the wire.
+    told: Lsn,
+    /// Transactions with events that have not all been acknowledged, oldest first.
+    pending: VecDeque<Pending>,
+    /// The transaction whose commit has not been read yet, with its last event.
+    open: Option<Option<Position>>,
+    /// The highest commit LSN whose commit has been read.
+    committed: Lsn,
+    /// The last event handed to the consumer.
+    delivered: Option<Position>,
+    /// The highest LSN among the changes handed to the consumer.
+    delivered_lsn: Lsn,
+    /// Everything up to it is dealt with.
+    acknowledged: Option<Position>,
+    /// LSNs of the changes delivered last and not acknowledged, for `acknowledge_lsn`.
+    changes: VecDeque<(Lsn, Position)>,
+    /// What the server knows, and since when; `None` on a new connection.
+    sent: Option<(StandbyStatusUpdate, Duration)>,
+    /// When the server was last asked for a keepalive.
+    asked_at: Duration,
+    /// When anything was last received.
+    received_at: Duration,
+    reply_requested: bool,
+    /// Whether the receive task is kept from reading: then an answer would not be seen.
+    blocked: bool,
+    /// Requests for a reply in quick succession, all with the same end of WAL and with nothing
+    /// else in between: the last one, and how many.
+    requests: Option<(Keepalive, u32)>,
+}
+
+/// What the server says when it has nothing to send, or wants to hear from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keepalive {
+    /// Everything before it has been sent.
+    pub(crate) wal_end: Lsn,
+    /// The server's clock, µs since 2000-01-01.
+    pub(crate) sent_at_us: i64,
+    /// Whether it wants an answer at once.
+    pub(crate) reply_requested: bool,
+}
+
+/// Transactions, merged where there are very many, whose events have not all been acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// The last event.
+    last: Position,
+    /// What may be confirmed once it is acknowledged.
+    end: Lsn,
+}
+
+impl Feedback {
+    /// `start` is confirmed already; `interval` is the longest silence.
+    pub(crate) fn new(start: Lsn, interval: Duration) -> Self {
+        Self {
+            interval,
+            received: start,
+            confirmed: start,
+            told: start,
+            pending: VecDeque::new(),
+            open: None,
+            committed: Lsn(0),
+            delivered: None,
+            delivered_lsn: Lsn(0),
+            acknowledged: None,
+            changes: VecDeque::new(),
+            sent: None,
+            asked_at: Duration::ZERO,
+            received_at: Duration::ZERO,
+            reply_requested: false,
+            blocked: false,
+            requests: None,
+        }
+    }
+
+    /// The slot stands at `lsn`: nothing before it will come.
+    pub(crate) fn start(&mut self, lsn: Lsn) {
+        self.received = self.received.max(lsn);
+        self.confirmed = self.confirmed.max(lsn);
+        self.told = self.confirmed;
+    }
+
+    /// A new connection: the server starts again behind what is confirmed.
+    pub(crate) fn connected(&mut self, now: Duration, interval: Duration) {
+        self.interval = interval;
+        self.open = None;
+        self.sent = None;
+        self.asked_at = now;
+        self.received_at = now;
+        self.reply_requested = false;
+        self.blocked = false;
+        self.requests = None;
+    }
+
+    /// WAL up to `lsn` has been read from the socket.
+    pub(crate) fn received(&mut self, now: Duration, lsn: Lsn) {
+        self.received = self.received.max(lsn);
+        self.received_at = now;
+        self.requests = None;
+    }
+
+    /// A transaction begins.
+    pub(crate) fn begin(&mut self) {
+        self.open = Some(None);
+    }
+
+    /// An event of the open transaction, or one that belongs to none.
+    pub(crate) fn event(&mut self, position: Position) {
+        if let Some(last) = &mut self.open {
+            *last = Some(position);
+        } else if self.is_news(position) {
+            // A non-transactional message has no commit. It is not sent again where streaming starts
+            // behind its start (`logicalmsg_decode`, decode.c), and no record lies in between.
+            let end = Lsn(position.commit_lsn.0.saturating_add(1));
+            self.push(Pending {
+                last: position,
+                end,
+            });
+        }
+    }
+
+    /// The open transaction ends; `end_lsn` is what may be confirmed when all of it is done.
+    pub(crate) fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) {
+        let last = self.open.take().flatten();
+        // Sent again after a reconnection: its entry is there, or it is confirmed.
+        if commit_lsn <= self.committed {
+            return;
+        }
+        self.committed = commit_lsn;
+        match last {
+            Some(last) if self.is_news(last) => self.push(Pending { last, end: end_lsn }),
+            _ => self.extend(end_lsn),
+        }
+    }
+
+    /// The server says how far it has come.
+    pub(crate) fn keepalive(&mut self, now: Duration, keepalive: Keepalive) {
+        self.received = self.received.max(keepalive.wal_end);
+        self.received_at = now;
+        self.reply_requested |= keepalive.reply_requested;
+        self.requests = keepalive.reply_requested.then(|| match self.requests {
+            Some((last, count))
+                if last.wal_end == keepalive.wal_end
+                    && keepalive.sent_at_us.saturating_sub(last.sent_at_us) < IN_A_ROW_US =>
+            {
+                (keepalive, count.saturating_add(1))
+            }
+            _ => (keepalive, 1),
+        });
+        if self.open.is_none() {
+            self.extend(keepalive.wal_end);
+        }
+    }
+
+    /// These events, each with the LSN of its change, have been handed to the consumer.
+    pub(crate) fn delivered(&mut self, changes: impl Iterator<Item = (Lsn, Position)>) {
+        for (lsn, position) in changes {
+            self.delivered = Some(position);
+            self.delivered_lsn = self.delivered_lsn.max(lsn);
+            self.changes.push_back((lsn, position));
+        }
+        let excess = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..excess);
+    }
+
+    /// Everything up to `position` is dealt with. Returns whether the server should be told sooner
+    /// than `deadline` said before.
+    pub(crate) fn acknowledge(&mut self, position: Position) -> Result<bool, Error> {
+        if self.delivered.is_none_or(|delivered| position > delivered) {
+            return Err(self.undelivered(position.to_string()));
+        }
+        self.acknowledged = self.acknowledged.max(Some(position));
+        while self
+            .changes
+            .front()
+            .is_some_and(|(_, change)| *change <= position)
+        {
+            self.changes.pop_front();
+        }
+        let before = self.unsent();
+        while let Some(pending) = self.pending.front()
+            && pending.last <= position
+        {
+            self.confirmed = self.confirmed.max(pending.end);
+            self.pending.pop_front();
+        }
+        Ok(self.unsent() && !before)
+    }
+
+    /// Everything of the transactions that end at or before `lsn` is dealt with, or everything up
+    /// to the first event delivered and not yet acknowledged whose change has this LSN.
+    pub(crate) fn acknowledge_lsn(&mut self, lsn: Lsn) -> Result<bool, Error> {
+        let change = self.changes.iter().find(|(change, _)| *change == lsn);
+        if let Some(&(_, position)) = change {
+            return self.acknowledge(position);
+        }
+        let whole = |pending: &&Pending| Some(pending.last) <= self.delivered;
+        let end = self
+            .pending
+            .iter()
+            .take_while(whole)
+            .map(|p| p.end.max(p.last.commit_lsn))
+            .last();
+        if lsn
+            > self
+                .confirmed
+                .max(self.delivered_lsn)
+                .max(end.unwrap_or_default())
+        {
+            return Err(self.undelivered(lsn.to_string()));
+        }
+        let before = |pending: &&Pending| whole(pending) && pending.last.commit_lsn <= lsn;
+        match self.pending.iter().take_while(before).last() {
+            Some(&Pending { last, .. }) => self.acknowledge(last),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the receive task waits for the consumer instead of reading.
+    pub(crate) fn set_blocked(&mut self, now: Duration, blocked: bool) {
+        self.blocked = blocked;
+        self.received_at = now;
+    }
+
+    /// What to send now, if anything.
+    pub(crate) fn poll(&mut self, now: Duration) -> Option<StandbyStatusUpdate> {
+        if self.deadline() > now {
+            return None;
+        }
+        let reply = self.ask_at().is_some_and(|at| at <= now);
+        if reply {
+            self.asked_at = now;
+        }
+        self.reply_requested = false;
+        let update = self.status(reply);
+        self.sent = Some((update, now));
+        Some(update)
+    }
+
+    /// When `poll` will have something to send, unless something happens before.
+    pub(crate) fn deadline(&self) -> Duration {
+        let Some((_, sent_at)) = self.sent else {
+            return Duration::ZERO;
+        };
+        if self.reply_requested {
+            return Duration::ZERO;
+        }
+        let mut deadline = sent_at + self.interval;
+        if self.unsent() {
+            deadline = deadline.min(sent_at + CONFIRM_WITHIN);
+        }
+        self.ask_at().map_or(deadline, |at| deadline.min(at))
+    }
+
+    /// The last word to the server.
+    pub(crate) fn farewell(&self) -> StandbyStatusUpdate {
+        self.status(false)
+    }
+
+    /// Whether every event of the open transaction that came has been acknowledged, so that all
+    /// that keeps it from being confirmed may be its commit.
+    pub(crate) fn is_commit_missing(&self) -> bool {
+        matches!(self.open, Some(Some(last)) if self.acknowledged >= Some(last))
+    }
+
+    /// `update` is on the wire.
+    pub(crate) fn told(&mut self, update: StandbyStatusUpdate) {
+        self.told = self.told.max(update.confirmed);
+    }
+
+    /// Whether everything confirmed has been on the wire.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told >= self.confirmed
+    }
+
+    /// What the server may forget.
+    pub(crate) fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    /// Whether the server does nothing any more but ask for a confirmation that cannot be given
+    /// yet: it is shutting down and waits for us (`WalSndDone`, walsender.c).
+    pub(crate) fn is_server_stopping(&self) -> bool {
+        self.requests.is_some_and(|(last, count)| {
+            count >= STOPPING_REQUESTS && self.confirmed < last.wal_end
+        })
+    }
+
+    fn status(&self, reply: bool) -> StandbyStatusUpdate {
+        // What is confirmed has been received, though no message started there.
+        let received = self.received.max(self.confirmed);
+        StandbyStatusUpdate {
+            received,
+            confirmed: self.confirmed,
+            reply,
+        }
+    }
+
+    fn is_news(&self, position: Position) -> bool {
+        self.acknowledged
+            .is_none_or(|acknowledged| position > acknowledged)
+            && self
+                .pending
+                .back()
+                .is_none_or(|pending| position > pending.last)
+    }
+
+    fn push(&mut self, pending: Pending) {
+        self.pending.push_back(pending);
+        if self.pending.len() > PENDING_MAX {
+            // Confirmations become coarser by one transaction, never wrong.
+            let mut odd = false;
+            let last = pending.last;
+            self.pending.retain(|pending| {
+                odd = !odd;
+                !odd || pending.last == last
+            });
+        }
+    }
+
+    /// Everything behind the last entry and before `lsn` came without events.
+    fn extend(&mut self, lsn: Lsn) {
+        match self.pending.back_mut() {
+            Some(pending) => pending.end = pending.end.max(lsn),
+            None => self.confirmed = self.confirmed.max(lsn),
+        }
+    }
+
+    fn unsent(&self) -> bool {
+        self.sent
+            .is_none_or(|(update, _)| update.confirmed < self.confirmed)
+    }
+
+    /// When to ask for a keepalive: a second after the last sign of life or the last question.
+    fn ask_at(&self) -> Option<Duration> {
+        (!self.blocked).then(|| self.received_at.max(self.asked_at) + ASK_EVERY)
+    }
+
+    fn undelivered(&self, asked: String) -> Error {
+        Error::Acknowledge {
+            asked,
+            delivered: self.delivered,
+        }
+    }
+}
+
+/// How long a confirmation that has moved may wait for others to travel with it.
+const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long the server may be silent before it is asked for a keepalive.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries of `pending` kept: 2 MiB.
+const PENDING_MAX: usize = 65_536;
+
+/// Entries of `changes` kept: 1.5 MiB.
+const CHANGES_MAX: usize = 65_536;
+
+/// A server that is not stopping asks once in half a `wal_sender_timeout`; one that is asks again
+/// as soon as it is answered.
+const STOPPING_REQUESTS: u32 = 8;
+
+/// The longest time between two of those.
+const IN_A_ROW_US: i64 = 500_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+//! Reads the packed records that `wit/decoding.wit` describes.
+//!
+//! A batch is read once: what is binary is taken out of the decoder's bytes and blanked, so that
+//! what remains is one checked UTF-8 text, which events share and slice.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::iter;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::lsn::Lsn;
+
+mod read;
+
+/// Event flag: headers of its own.
+const OWN_HEADERS: u8 = 1;
+/// Event flag: of no transaction.
+const NO_TRANSACTION: u8 = 2;
+
+/// The topics a decoder has named so far. One per decoder: a new decoder starts a new table.
+#[derive(Debug, Default)]
+pub struct TopicTable {
+    topics: HashMap<u32, Arc<Topic>>,
+}
+
+/// What is constant for the events that name it: where they belong and what their columns are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Unique within a decoder.
+    pub id: u32,
+    /// The topic's name, for example `shop.public.orders`.
+    pub name: String,
+    /// `pg_class.oid`; 0 for logical messages and transaction metadata.
+    pub relation_oid: u32,
+    /// `pg_namespace.nspname`.
+    pub schema: String,
+    /// `pg_class.relname`.
+    pub table: String,
+    /// Headers of every event without its own: a JSON object.
+    pub headers: String,
+    /// Columns of the events, in their order.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a topic's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// `pg_attribute.attname`.
+    pub name: String,
+    /// `pg_attribute.atttypid`; of a domain, its base type.
+    pub type_oid: u32,
+    /// `pg_attribute.atttypmod`; -1 for none.
+    pub typmod: i32,
+    /// What the column's JSON stands for, by the table in `wit/decoding.wit`.
+    pub shape: u8,
+    /// Whether the column is part of the key.
+    pub in_key: bool,
+    /// Whether the column may be null.
+    pub nullable: bool,
+}
+
+/// The records of one call to the decoder. Cheap to clone.
+#[derive(Clone)]
+pub struct Batch(Arc<Records>);
+
+struct Records {
+    /// The decoder's bytes, blank where they are not text.
+    text: String,
+    topics: Vec<Arc<Topic>>,
+    events: Vec<EventHeader>,
+    /// Begins and commits, each with the number of events before it.
+    marks: Vec<(usize, Mark)>,
+    unchanged: Vec<u32>,
+}
+
+struct EventHeader {
+    op: u8,
+    flags: u8,
+    position: Position,
+    lsn: Lsn,
+    commit_ts_us: i64,
+    xid: u32,
+    /// Index among the batch's topics.
+    topic: usize,
+    key: Range<usize>,
+    value: Range<usize>,
+    headers: Range<usize>,
+    before: Range<usize>,
+    after: Range<usize>,
+    source: Range<usize>,
+    /// Range of the batch's unchanged columns.
+    unchanged: Range<usize>,
+}
+
+enum Mark {
+    Begin(Begin),
+    Commit(Commit),
+}
+
+/// One of a batch's records, besides topics.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A transaction's events follow.
+    Begin(Begin),
+    /// All of a transaction's events have come.
+    Commit(Commit),
+    /// A change, or what stands for one.
+    Event(Event),
+}
+
+/// A transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// LSN of the commit, known from the start.
+    pub commit_lsn: Lsn,
+    /// Commit time, µs since 1970-01-01.
+    pub commit_ts_us: i64,
+    /// Transaction id.
+    pub xid: u32,
+}
+
+/// A transaction is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// LSN of the commit, as in [`Begin`].
+    pub commit_lsn: Lsn,
+    /// What may be confirmed once all of its events are dealt with.
+    pub end_lsn: Lsn,
+    /// Commit time, µs since 1970-01-01.
+    pub commit_ts_us: i64,
+    /// Transaction id.
+    pub xid: u32,
+    /// How many events it had.
+    pub events: u32,
+}
+
+/// One event of a batch, which it keeps alive. Cheap to clone.
+#[derive(Clone)]
+pub struct Event {
+    records: Arc<Records>,
+    index: usize,
+}
+
+/// Where an event stands in the stream: total, and independent of options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Commit LSN of the transaction, or the message's LSN where there is none.
+    pub commit_lsn: Lsn,
+    /// Index of the server's change in its transaction, from 0.
+    pub index: u32,
+    /// Index of the event among those of one change, from 0.
+    pub sub: u32,
+}
+
+/// The text is not of the form `X/X:n` or `X/X:n.n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position: an LSN and an index are expected, as in 0/16B3748:7 or 0/16B3748:7.1")]
+pub struct PositionParseError;
+
+/// Bytes that are no records: a bug in the decoder or in whoever stored them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a decoder's records: {what} at byte {offset}")]
+pub struct RecordError {
+    /// What is wrong.
+    pub what: &'static str,
+    /// Where, in bytes from the start of the batch.
+    pub offset: usize,
+}
+
+impl Batch {
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.0.events.len()
+    }
+
+    /// Whether there are no events; there may be begins and commits.
+    pub fn is_empty(&self) -> bool {
+        self.0.events.is_empty()
+    }
+
+    /// The events in order.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = Event> + use<> {
+        let records = Arc::clone(&self.0);
+        (0..self.len()).map(move |index| Event {
+            records: Arc::clone(&records),
+            index,
+        })
+    }
+
+    /// The event with this index.
+    pub fn event(&self, index: usize) -> Option<Event> {
+        (index < self.len()).then(|| Event {
+            records: Arc::clone(&self.0),
+            index,
+        })
+    }
+
+    /// Drops the events up to `position`, which came before the connection was lost. For a batch
+    /// that nobody else has yet.
+    pub(crate) fn drop_until(&mut self, position: Position) {
+        let Some(records) = Arc::get_mut(&mut self.0) else { return };
+        let known = records.events.partition_point(|event| event.position <= position);
+        records.events.drain(..known);
+        for (before, _) in &mut records.marks {
+            *before = before.saturating_sub(known);
+        }
+    }
+
+    /// Begins, commits and events in order.
+    pub fn items(&self) -> impl Iterator<Item = Item> + use<> {
+        let batch = self.clone();
+        let (mut mark, mut index) = (0, 0);
+        iter::from_fn(move || {
+            if let Some((before, next)) = batch.0.marks.get(mark)
+                && *before <= index
+            {
+                mark += 1;
+                return Some(match *next {
+                    Mark::Begin(begin) => Item::Begin(begin),
+                    Mark::Commit(commit) => Item::Commit(commit),
+                });
+            }
+            let event = batch.event(index)?;
+            index += 1;
+            Some(Item::Event(event))
+        })
+    }
+}
+
+impl Event {
+    /// `c` `u` `d` `r` `t` `m`; none for tombstones and transaction metadata.
+    pub fn op(&self) -> Option<char> {
+        Some(char::from(self.header().op)).filter(|op| *op != '\0')
+    }
+
+    /// The key as JSON; none where it is null.
+    pub fn key(&self) -> Option<&str> {
+        self.text(&self.header().key)
+    }
+
+    /// The value as JSON; none for a tombstone.
+    pub fn value(&self) -> Option<&str> {
+        self.text(&self.header().value)
+    }
+
+    /// `before` in the value; none where the value has no such field.
+    pub fn before(&self) -> Option<&str> {
+        self.text(&self.header().before)
+    }
+
+    /// `after` in the value; none where the value has no such field.
+    pub fn after(&self) -> Option<&str> {
+        self.text(&self.header().after)
+    }
+
+    /// `source` in the value; none where the value has no such field.
+    pub fn source(&self) -> Option<&str> {
+        self.text(&self.header().source)
+    }
+
+    /// The headers: a JSON object.
+    pub fn headers(&self) -> &str {
+        if self.header().flags & OWN_HEADERS == 0 {
+            return &self.topic().headers;
+        }
+        self.text(&self.header().headers).unwrap_or("{}")
+    }
+
+    /// Where it belongs and what its columns are.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the reader counted the batch's topics"
+    )]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.records.topics[self.header().topic]
+    }
+
+    /// Where it stands in the stream.
+    pub fn position(&self) -> Position {
+        self.header().position
+    }
+
+    /// The change's own LSN. Several events may share one.
+    pub fn lsn(&self) -> Lsn {
+        self.header().lsn
+    }
+
+    /// Commit time, µs since 1970-01-01.
+    pub fn commit_ts_us(&self) -> i64 {
+        self.header().commit_ts_us
+    }
+
+    /// Transaction id.
+    pub fn xid(&self) -> Option<u32> {
+        Some(self.header().xid).filter(|xid| *xid != 0)
+    }
+
+    /// Indexes of the columns of `after` whose `TOASTed` value did not change and was not sent.
+    pub fn unchanged(&self) -> impl Iterator<Item = u32> + '_ {
+        self.records
+            .unchanged
+            .get(self.header().unchanged.clone())
+            .unwrap_or_default()
+            .iter()
+            .copied()
+    }
+
+    /// Whether it belongs to a transaction. Logical messages need not.
+    pub fn transactional(&self) -> bool {
+        self.header().flags & NO_TRANSACTION == 0
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "events are made for indexes below the length"
+    )]
+    fn header(&self) -> &EventHeader {
+        &self.records.events[self.index]
+    }
+
+    fn text(&self, range: &Range<usize>) -> Option<&str> {
+        self.records
+            .text
+            .get(range.clone())
+            .filter(|text| !text.is_empty())
+    }
+}
+
+impl fmt::Debug for Batch {
+    /// Leaves the rows' values out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("events", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Event {
+    /// Leaves the row's values out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("op", &self.op())
+            .field("topic", &self.topic().name)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.commit_lsn, self.index)?;
+        if self.sub > 0 {
+            write!(f, ".{}", self.sub)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Position {
+    type Err = PositionParseError;
+
+    fn from_str(text: &str) -> Result<Self, PositionParseError> {
+        let number = |digits: &str| {
+            // str::parse takes a sign.
+            if digits.starts_with('+') {
+                None
+            } else {
+                digits.parse().ok()
+            }
+        };
+        let position = || {
+            let (lsn, rest) = text.split_once(':')?;
+            let (index, sub) = rest.split_once('.').unwrap_or((rest, "0"));
+            let commit_lsn = lsn.parse().ok()?;
+            Some(Self {
+                commit_lsn,
+                index: number(index)?,
+                sub: number(sub)?,
+            })
+        };
+        position().ok_or(PositionParseError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_print_parse_and_sort() {
+        for text in [
+            "0/0:0",
+            "0/16B3748:7",
+            "FFFFFFFF/FFFFFFFF:4294967295.4294967295",
+        ] {
+            assert_eq!(text.parse::<Position>().unwrap().to_string(), text);
+        }
+        assert_eq!("0/1:2.0".parse::<Position>().unwrap().to_string(), "0/1:2");
+        for text in [
+            "", "0/1", "0/1:", "0/1:x", "0/1:1.", "0/1:+1", "0/1:1.+1", "1:1", "0/1:-1",
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(PositionParseError), "{text}");
+        }
+        let sorted = ["0/9:0", "0/A:0", "0/A:2", "0/A:10", "0/A:10.1", "1/0:0"];
+        let positions: Vec<Position> = sorted.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(positions.is_sorted());
+    }
+}

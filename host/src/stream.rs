@@ -1,0 +1,286 @@
+//! The consumer's side of a stream: batches out, acknowledgements in. The tasks behind it are in
+//! `driver.rs`; this file holds what both sides share, and the only clock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::feedback::Feedback;
+use crate::lsn::Lsn;
+use crate::records::{Batch, Position};
+
+/// A running replication stream. Events come in batches, in commit order, each at least once;
+/// within one `Stream` exactly once, over reconnections too.
+///
+/// Nothing is confirmed to the server before it is acknowledged. Dropping the stream ends it in
+/// the background; [`Stream::stop`] ends it and waits until the server has the last word.
+#[derive(Debug)]
+pub struct Stream {
+    batches: mpsc::Receiver<Result<Batch, Error>>,
+    shared: Arc<Shared>,
+    driver: Option<JoinHandle<Result<(), Error>>>,
+    ignored_options: Vec<String>,
+    ended: bool,
+}
+
+/// Tells the stream what is dealt with. Cheap to clone, to send and to call for every event.
+#[derive(Clone, Debug)]
+pub struct Acknowledger {
+    shared: Arc<Shared>,
+}
+
+/// Ends the stream from anywhere.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    shared: Arc<Shared>,
+}
+
+/// What the consumer and the tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    feedback: Mutex<Feedback>,
+    /// The feedback task has something to do before its deadline.
+    pub(crate) wake: Notify,
+    stop: watch::Sender<bool>,
+    pub(crate) clock: Clock,
+}
+
+/// The only clock of the library.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Stream {
+    /// For [`Config::connect`], which has checked the configuration.
+    pub(crate) async fn connect(config: Config) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            feedback: Mutex::new(Feedback::new(config.start_lsn, config.status_interval)),
+            wake: Notify::new(),
+            stop: watch::Sender::new(false),
+            clock: Clock::start(),
+        });
+        let (sender, batches) = mpsc::channel(BATCHES_MAX);
+        let (mut driver, link) = Driver::connect(config, Arc::clone(&shared), sender).await?;
+        let ignored_options = driver.ignored_options()?;
+        let driver = Some(tokio::spawn(driver.run(link)));
+        Ok(Self {
+            batches,
+            shared,
+            driver,
+            ignored_options,
+            ended: false,
+        })
+    }
+
+    /// Waits for the next batch, which has at least one event; `None` once the stream is stopped,
+    /// or has reported its error. May be cancelled: no event is lost.
+    ///
+    /// # Errors
+    /// Why the stream ended. All events before it have been returned; a frame that cannot be
+    /// decoded and everything behind it stays unconfirmed. The session with the server goes on
+    /// until the stream is stopped or dropped, so that those events can still be acknowledged.
+    pub async fn next_batch(&mut self) -> Result<Option<Batch>, Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        let next = tokio::select! {
+            biased;
+            () = self.shared.stopped() => None,
+            next = self.batches.recv() => next,
+        };
+        self.hand_over(next)
+    }
+
+    /// The next batch if it is there already.
+    ///
+    /// # Errors
+    /// As [`Stream::next_batch`].
+    pub fn try_next_batch(&mut self) -> Result<Option<Batch>, Error> {
+        if self.ended || self.shared.is_stopped() {
+            return Ok(None);
+        }
+        match self.batches.try_recv() {
+            Ok(next) => self.hand_over(Some(next)),
+            Err(mpsc::error::TryRecvError::Empty) => Ok(None),
+            Err(mpsc::error::TryRecvError::Disconnected) => self.hand_over(None),
+        }
+    }
+
+    /// Whether the stream has ended: `next_batch` returns nothing but `None` from now on.
+    pub fn is_ended(&self) -> bool {
+        self.ended || self.shared.is_stopped()
+    }
+
+    /// A handle that acknowledges.
+    pub fn acknowledger(&self) -> Acknowledger {
+        Acknowledger {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A handle that stops.
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Options that were given, are Debezium's, and have no meaning here.
+    pub fn ignored_options(&self) -> &[String] {
+        &self.ignored_options
+    }
+
+    /// The LSN up to which the server has been, or is just being, told to forget.
+    pub fn confirmed_lsn(&self) -> Lsn {
+        self.shared.feedback().confirmed()
+    }
+
+    /// Stops, sends the last acknowledgement, ends the session and waits until the server has
+    /// taken note, a few seconds at most. May be called again.
+    ///
+    /// # Errors
+    /// An acknowledgement that could not be sent any more: its events will come again.
+    pub async fn stop(&mut self) -> Result<(), Error> {
+        self.shared.stop();
+        self.ended = true;
+        self.batches.close();
+        let Some(driver) = self.driver.as_mut() else {
+            return Ok(());
+        };
+        let result = driver.await;
+        self.driver = None;
+        match result {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    fn hand_over(&mut self, next: Option<Result<Batch, Error>>) -> Result<Option<Batch>, Error> {
+        match next {
+            Some(Ok(batch)) => {
+                let changes = batch.events().map(|event| (event.lsn(), event.position()));
+                self.shared.feedback().delivered(changes);
+                Ok(Some(batch))
+            }
+            Some(Err(error)) => {
+                self.ended = true;
+                Err(error)
+            }
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Acknowledger {
+    /// The event at `position` and all before it are dealt with. What the server may forget is
+    /// rounded down to a whole transaction.
+    ///
+    /// # Errors
+    /// [`Error::Acknowledge`] for a position behind the last batch returned.
+    pub fn acknowledge(&self, position: Position) -> Result<(), Error> {
+        let sooner = self.shared.feedback().acknowledge(position)?;
+        self.wake(sooner);
+        Ok(())
+    }
+
+    /// Everything of transactions that were committed at or before `lsn` is dealt with, or, where
+    /// an event delivered and not yet acknowledged has this LSN, everything up to it. Several
+    /// events may share an LSN: then up to the first of them. Positions are exact.
+    ///
+    /// # Errors
+    /// [`Error::Acknowledge`] for an LSN behind what was delivered.
+    pub fn acknowledge_lsn(&self, lsn: Lsn) -> Result<(), Error> {
+        let sooner = self.shared.feedback().acknowledge_lsn(lsn)?;
+        self.wake(sooner);
+        Ok(())
+    }
+
+    fn wake(&self, sooner: bool) {
+        if sooner {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Stopper {
+    /// Makes [`Stream::next_batch`] return `None`, now and from now on. The last acknowledgement
+    /// is sent in the background; [`Stream::stop`] waits for it.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// Whether the stream has been stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.is_stopped()
+    }
+}
+
+impl Shared {
+    pub(crate) fn feedback(&self) -> MutexGuard<'_, Feedback> {
+        // Nothing panics while it is held; if something did, its state would still be whole.
+        self.feedback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`: the only error there is cannot occur.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    /// Time since the stream was made.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// The moment `at`, as tokio's timers take it.
+    pub(crate) fn instant(&self, at: Duration) -> tokio::time::Instant {
+        (self.start + at).into()
+    }
+
+    /// Microseconds since 1970-01-01.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub(crate) fn unix_us(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Batches decoded ahead of the consumer, each of at most 64 KiB of WAL or a single change.
+const BATCHES_MAX: usize = 4;

@@ -1,0 +1,36 @@
+"""Change data capture for PostgreSQL: a publication's changes as an asynchronous iterator.
+
+`LogicalReplicationReader` is where to begin; its messages are `ReplicationMessage`s.
+"""
+
+from __future__ import annotations
+
+from ._native import LogicalReplicationReader, ReplicationMessage, message_to_debezium_json
+from .exceptions import (
+    ConfigurationError,
+    ConnectionError,
+    DecodingError,
+    PublicationNotFoundError,
+    ReplicationError,
+    SlotNotFoundError,
+)
+from .messages import format_operation, get_table_name, message_to_dict
+from .unchanged import UNCHANGED, Unchanged
+
+__version__ = "0.2.0"
+__all__ = [
+    "UNCHANGED",
+    "ConfigurationError",
+    "ConnectionError",
+    "DecodingError",
+    "LogicalReplicationReader",
+    "PublicationNotFoundError",
+    "ReplicationError",
+    "ReplicationMessage",
+    "SlotNotFoundError",
+    "Unchanged",
+    "format_operation",
+    "get_table_name",
+    "message_to_debezium_json",
+    "message_to_dict",
+]

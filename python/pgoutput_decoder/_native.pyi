@@ -1,0 +1,173 @@
+"""The extension module. Import its names from `pgoutput_decoder`."""
+
+from collections.abc import Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, final
+
+__all__ = ["LogicalReplicationReader", "ReplicationMessage", "message_to_debezium_json"]
+
+@final
+class LogicalReplicationReader:
+    """Streams the changes of one or more publications from a replication slot.
+
+    `async for message in reader` connects at the first message and reconnects by itself; it ends
+    after `stop()`. Leaving the loop keeps the connection: looping again goes on where it was.
+    `async with reader` connects on entering and stops on leaving. Belongs to asyncio; several tasks
+    may take messages from one reader, each gets different ones.
+
+    Delivery is at least once: what was not acknowledged comes again after a restart of the program.
+    Cancelling a task that waits for a message loses nothing.
+
+    publication_name: a name, or a list of them, exactly as PostgreSQL has it (no quotes).
+    slot_name: a logical slot with the output plugin pgoutput. It is never created here.
+    start_lsn: where to start, if behind what the slot has confirmed: `"0/16B3748"` or an int.
+    auto_acknowledge: acknowledge a message when the next one is asked for, or on `stop()` and at
+        the end of `async with`, unless an exception is being handled then or another task is
+        still at work on it. False: call `acknowledge`.
+    format: "native", or "debezium" for events as Debezium's PostgreSQL connector makes them.
+    decimal: what numeric values become in "native": `decimal.Decimal`, `float` (rounds) or `str`.
+    options: Debezium's properties by name (`"time.precision.mode"` or `"time_precision_mode"`).
+
+    Raises ConfigurationError, which is a ValueError, for a setting that cannot be right. What the
+    server objects to is raised when connecting: ConnectionError, SlotNotFoundError,
+    PublicationNotFoundError, ConfigurationError for options.
+    """
+
+    def __new__(
+        cls,
+        publication_name: str | Sequence[str],
+        slot_name: str,
+        host: str,
+        database: str,
+        port: int = 5432,
+        user: str = "postgres",
+        password: str = "",
+        start_lsn: str | int | None = None,
+        auto_acknowledge: bool = True,
+        *,
+        format: Literal["native", "debezium"] = "native",
+        decimal: Literal["Decimal", "float", "str"] = "Decimal",
+        options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
+    ) -> LogicalReplicationReader: ...
+    def __aiter__(self) -> LogicalReplicationReader: ...
+    def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, LogicalReplicationReader]: ...
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> Coroutine[Any, Any, Literal[False]]: ...
+    def acknowledge(
+        self, lsn: str | int | ReplicationMessage | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """Says that everything up to a message has been dealt with and need not come again.
+
+        lsn: a message; an LSN (`"0/16B3748"` or the int in `message.source["lsn"]`); a position
+            (`message.position`); or None for the message received last.
+
+        Cumulative. The server is told once a whole transaction is acknowledged. May be called while
+        another task waits for a message.
+
+        Raises ReplicationError ("No pending LSN to acknowledge …") without `lsn` if nothing is
+        left to acknowledge, which with `auto_acknowledge=True` is always so, and after `stop()`;
+        ValueError for what is no LSN, or lies beyond the message received last.
+        """
+
+    def stop(self) -> Coroutine[Any, Any, None]:
+        """Ends the stream: sends the last acknowledgement and closes the connection.
+
+        May be called from any task, and more than once. From here on, iterating raises
+        StopAsyncIteration; messages not yet handed out come again next time.
+        """
+
+@final
+class ReplicationMessage:
+    """One change of one row, or a TRUNCATE or a logical message. Immutable.
+
+    Values in "native": bool, int, float, numeric `Decimal`, text `str`, bytea `bytes`, json what
+    it holds, uuid `str`, dates and times ISO 8601 `str`, arrays `list`, composites `dict`, NULL
+    `None`, and `UNCHANGED` for a TOASTed value that an update left alone. Fractions without a type
+    of their own, as inside json, are `float` where that is exact and `Decimal` (or what `decimal`
+    asks for) where it is not. In "debezium" they are the JSON's.
+    """
+
+    @property
+    def op(self) -> str:
+        """`"c"` insert, `"u"` update, `"d"` delete, `"t"` truncate, `"m"` logical message.
+
+        None for a tombstone and for transaction metadata, which only "debezium" has.
+        """
+
+    @property
+    def before(self) -> Any:
+        """The old row as a dict, or None. As much of it as the table's REPLICA IDENTITY gives.
+
+        With a key only, other columns are absent; without either, before is None.
+        """
+
+    @property
+    def after(self) -> Any:
+        """The new row as a dict, or None."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the change comes from: db, schema, table, lsn (int), txId, commit times, more."""
+
+    @property
+    def ts_ms(self) -> int:
+        """When the event was made, ms since 1970. The commit's time is `source["ts_ms"]`."""
+
+    @property
+    def ts_us(self) -> int:
+        """When the event was made, µs since 1970."""
+
+    @property
+    def ts_ns(self) -> int:
+        """When the event was made, ns since 1970."""
+
+    @property
+    def key(self) -> Any:
+        """The columns of the key as a dict, or None for a table without one."""
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """Debezium's message headers."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The event's JSON in UTF-8, as the decoder wrote it; None for a tombstone."""
+
+    @property
+    def topic(self) -> str:
+        """Debezium's topic, like `"pgoutput-decoder.public.orders"`."""
+
+    @property
+    def schema(self) -> str:
+        """The table's schema; empty for what is about no table."""
+
+    @property
+    def table(self) -> str:
+        """The table's name; empty for what is about no table."""
+
+    @property
+    def position(self) -> str:
+        """Commit LSN and number in the transaction, like `"0/16B3748:7"`. Each has its own."""
+
+    @property
+    def lsn(self) -> str:
+        """The change's own LSN, like `"0/16B3748"`. Several events can share it."""
+
+    @property
+    def xid(self) -> int | None:
+        """The transaction's id; None for a non-transactional message."""
+
+    @property
+    def unchanged(self) -> tuple[str, ...]:
+        """The columns of `after` whose TOASTed values were not sent."""
+
+    def json(self, indent: int | None = None) -> str:
+        """The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone."""
+
+def message_to_debezium_json(message: ReplicationMessage, indent: int | None = 2) -> str:
+    """The event as JSON in the reader's format: indented, or with None on one line."""

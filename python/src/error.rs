@@ -1,0 +1,99 @@
+//! The host's errors as Python's exceptions: one `match`.
+
+use pgoutput_decoder_host::{EngineError, Error, Lsn};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::{PyTypeInfo, import_exception};
+
+use crate::session::Refused;
+
+import_exception!(pgoutput_decoder.exceptions, ConfigurationError);
+import_exception!(pgoutput_decoder.exceptions, ConnectionError);
+import_exception!(pgoutput_decoder.exceptions, DecodingError);
+import_exception!(pgoutput_decoder.exceptions, PublicationNotFoundError);
+import_exception!(pgoutput_decoder.exceptions, ReplicationError);
+import_exception!(pgoutput_decoder.exceptions, SlotNotFoundError);
+
+/// The exception for `error`; a new one each time, for each has its own traceback.
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    let made = attributes(py, error).and_then(|attributes| match error {
+        Error::Acknowledge { .. } => Ok(PyValueError::new_err(error.to_string())),
+        Error::Configuration { .. } | Error::Engine(EngineError::Option(_)) => {
+            new::<ConfigurationError>(py, error, &attributes)
+        }
+        Error::Connection { .. }
+        | Error::Protocol { .. }
+        | Error::Server { .. }
+        | Error::WalLevel { .. } => new::<ConnectionError>(py, error, &attributes),
+        Error::Decoding(decoding) => {
+            attributes.set_item("lsn", Lsn(decoding.lsn).to_string())?;
+            attributes.set_item("offset", decoding.offset)?;
+            attributes.set_item("message_type", decoding.message_type.map(char::from))?;
+            new::<DecodingError>(py, error, &attributes)
+        }
+        Error::PublicationNotFound { publication, .. } => {
+            attributes.set_item("publication", publication)?;
+            new::<PublicationNotFoundError>(py, error, &attributes)
+        }
+        Error::SlotNotFound { slot } => {
+            attributes.set_item("slot", slot)?;
+            new::<SlotNotFoundError>(py, error, &attributes)
+        }
+        _ => new::<ReplicationError>(py, error, &attributes),
+    });
+    made.unwrap_or_else(|failed| failed)
+}
+
+/// A refused acknowledgement.
+pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
+    match refused {
+        Refused::Beyond {
+            asked,
+            handed: Some(position),
+        } => PyValueError::new_err(format!(
+            "cannot acknowledge {asked}: the last message received is at {position}"
+        )),
+        Refused::Beyond {
+            asked,
+            handed: None,
+        } => PyValueError::new_err(format!(
+            "cannot acknowledge {asked}: no message has been received yet"
+        )),
+        Refused::Failed(error) => raise(py, &error),
+        Refused::NothingPending => ReplicationError::new_err(
+            "No pending LSN to acknowledge: every message received is acknowledged already, or \
+             auto_acknowledge=True does it",
+        ),
+        Refused::Stopped => ReplicationError::new_err("the reader has been stopped"),
+    }
+}
+
+/// A setting that cannot be what it was given as.
+pub(crate) fn configuration(setting: &str, reason: &str) -> PyErr {
+    ConfigurationError::new_err(format!("{setting}: {reason}"))
+}
+
+/// An event's JSON that cannot be read: a bug, never the caller's or the server's doing.
+pub(crate) fn unreadable(reason: &str) -> PyErr {
+    DecodingError::new_err(format!("cannot read the decoder's JSON: {reason}"))
+}
+
+fn attributes<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
+    [
+        ("sqlstate", error.sqlstate().map(str::to_owned)),
+        ("hint", error.hint()),
+    ]
+    .into_py_dict(py)
+}
+
+fn new<T: PyTypeInfo>(
+    py: Python<'_>,
+    error: &Error,
+    attributes: &Bound<'_, PyDict>,
+) -> PyResult<PyErr> {
+    let exception = py
+        .get_type::<T>()
+        .call((error.to_string(),), Some(attributes))?;
+    Ok(PyErr::from_value(exception))
+}

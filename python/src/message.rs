@@ -1,0 +1,300 @@
+//! `ReplicationMessage`: one event, read from its JSON when it is asked for.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use jiter::{Jiter, JiterError};
+use pgoutput_decoder_host::{Event, Topic};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::error;
+use crate::pretty::indented;
+use crate::value::{self, ColumnNames, DecimalAs};
+
+/// How a reader's messages are turned into Python objects.
+pub(crate) struct Rendering {
+    /// Whether columns' shapes say what values stand for; else the JSON is taken as it is.
+    typed: bool,
+    decimal: DecimalAs,
+    /// The tables seen last; as many as are likely to alternate.
+    names: Mutex<Vec<(Arc<Topic>, Arc<ColumnNames>)>>,
+}
+
+const NAMES_MAX: usize = 64;
+
+impl Rendering {
+    pub(crate) fn new(typed: bool, decimal: DecimalAs) -> Self {
+        Self {
+            typed,
+            decimal,
+            names: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn names(&self, py: Python<'_>, topic: &Arc<Topic>) -> Arc<ColumnNames> {
+        let mut cache = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, names)) = cache
+            .iter()
+            .rev()
+            .find(|(known, _)| Arc::ptr_eq(known, topic))
+        {
+            return Arc::clone(names);
+        }
+        let names = Arc::new(ColumnNames::new(py, topic));
+        if cache.len() == NAMES_MAX {
+            cache.remove(0);
+        }
+        cache.push((Arc::clone(topic), Arc::clone(&names)));
+        names
+    }
+}
+
+/// One change event.
+#[pyclass(frozen, weakref, module = "pgoutput_decoder")]
+pub(crate) struct ReplicationMessage {
+    event: Event,
+    rendering: Arc<Rendering>,
+    before: PyOnceLock<Py<PyAny>>,
+    after: PyOnceLock<Py<PyAny>>,
+    source: PyOnceLock<Py<PyAny>>,
+    key: PyOnceLock<Py<PyAny>>,
+    times: OnceLock<Times>,
+}
+
+/// The envelope's own times: when the event was made.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    ms: Option<i64>,
+    us: Option<i64>,
+    ns: Option<i64>,
+}
+
+impl ReplicationMessage {
+    pub(crate) fn new(event: Event, rendering: Arc<Rendering>) -> Self {
+        Self {
+            event,
+            rendering,
+            before: PyOnceLock::new(),
+            after: PyOnceLock::new(),
+            source: PyOnceLock::new(),
+            key: PyOnceLock::new(),
+            times: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn event(&self) -> &Event {
+        &self.event
+    }
+
+    fn row(&self, py: Python<'_>, json: Option<&str>, unchanged: &[u32]) -> PyResult<Py<PyAny>> {
+        match json {
+            None => Ok(py.None()),
+            Some(json) if self.rendering.typed => {
+                let topic = self.event.topic();
+                let names = self.rendering.names(py, topic);
+                value::row(py, json, topic, &names, unchanged, self.rendering.decimal)
+            }
+            Some(json) => value::plain(py, json, self.rendering.decimal),
+        }
+    }
+
+    fn plain(&self, py: Python<'_>, json: Option<&str>) -> PyResult<Py<PyAny>> {
+        json.map_or_else(
+            || Ok(py.None()),
+            |json| value::plain(py, json, self.rendering.decimal),
+        )
+    }
+
+    fn times(&self) -> PyResult<Times> {
+        if let Some(times) = self.times.get() {
+            return Ok(*times);
+        }
+        let times = Times::read(&self.event)?;
+        Ok(*self.times.get_or_init(|| times))
+    }
+
+    fn layout(&self, indent: Option<usize>) -> String {
+        let json = self.event.value().unwrap_or("null");
+        indent.map_or_else(|| json.to_owned(), |indent| indented(json, indent))
+    }
+}
+
+impl Times {
+    /// Reads what stands behind `before`, `after` and `source`, whose size has no bounds.
+    fn read(event: &Event) -> PyResult<Self> {
+        let Some(value) = event.value() else {
+            return Ok(Self::default());
+        };
+        let base = value.as_ptr().addr();
+        let ends = [event.before(), event.after(), event.source()]
+            .map(|part| part.map_or(0, |part| part.as_ptr().addr() + part.len() - base));
+        let behind = ends.iter().max().and_then(|&end| value.get(end..));
+        let json = match behind.and_then(|rest| rest.strip_prefix(',')) {
+            Some(fields) => Cow::Owned(format!("{{{fields}")),
+            None => Cow::Borrowed(value),
+        };
+        Self::parse(&json).map_err(|error| error::unreadable(&error.to_string()))
+    }
+
+    fn parse(json: &str) -> Result<Self, JiterError> {
+        let mut times = Self::default();
+        let mut jiter = Jiter::new(json.as_bytes());
+        let mut more = jiter.next_object()?;
+        while let Some(name) = more {
+            let time = match name {
+                "ts_ms" => Some(&mut times.ms),
+                "ts_us" => Some(&mut times.us),
+                "ts_ns" => Some(&mut times.ns),
+                _ => None,
+            };
+            match (time, jiter.peek()?) {
+                (Some(time), peek) if peek.is_num() => {
+                    let digits = std::str::from_utf8(jiter.known_number_bytes(peek)?);
+                    *time = digits.ok().and_then(|digits| digits.parse().ok());
+                }
+                (_, peek) => jiter.known_skip(peek)?,
+            }
+            more = jiter.next_key()?;
+        }
+        Ok(times)
+    }
+}
+
+#[pymethods]
+impl ReplicationMessage {
+    #[getter]
+    fn op(&self) -> Option<char> {
+        self.event.op()
+    }
+
+    #[getter]
+    fn before(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let before = self
+            .before
+            .get_or_try_init(py, || self.row(py, self.event.before(), &[]))?;
+        Ok(before.clone_ref(py))
+    }
+
+    #[getter]
+    fn after(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let after = self.after.get_or_try_init(py, || {
+            let unchanged: Vec<u32> = self.event.unchanged().collect();
+            self.row(py, self.event.after(), &unchanged)
+        })?;
+        Ok(after.clone_ref(py))
+    }
+
+    #[getter]
+    fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let source = self
+            .source
+            .get_or_try_init(py, || self.plain(py, self.event.source()))?;
+        Ok(source.clone_ref(py))
+    }
+
+    #[getter]
+    fn key(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let key = self
+            .key
+            .get_or_try_init(py, || self.row(py, self.event.key(), &[]))?;
+        Ok(key.clone_ref(py))
+    }
+
+    #[getter]
+    fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.plain(py, Some(self.event.headers()))
+    }
+
+    #[getter]
+    fn ts_ms(&self) -> PyResult<Option<i64>> {
+        Ok(self.times()?.ms)
+    }
+
+    #[getter]
+    fn ts_us(&self) -> PyResult<Option<i64>> {
+        Ok(self.times()?.us)
+    }
+
+    #[getter]
+    fn ts_ns(&self) -> PyResult<Option<i64>> {
+        Ok(self.times()?.ns)
+    }
+
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.event
+            .value()
+            .map(|json| PyBytes::new(py, json.as_bytes()))
+    }
+
+    #[getter]
+    fn topic(&self) -> &str {
+        &self.event.topic().name
+    }
+
+    #[getter]
+    fn schema(&self) -> &str {
+        &self.event.topic().schema
+    }
+
+    #[getter]
+    fn table(&self) -> &str {
+        &self.event.topic().table
+    }
+
+    #[getter]
+    fn position(&self) -> String {
+        self.event.position().to_string()
+    }
+
+    #[getter]
+    fn lsn(&self) -> String {
+        self.event.lsn().to_string()
+    }
+
+    #[getter]
+    fn xid(&self) -> Option<u32> {
+        self.event.xid()
+    }
+
+    #[getter]
+    fn unchanged<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let columns = &self.event.topic().columns;
+        let unchanged = self
+            .event
+            .unchanged()
+            .filter_map(|index| usize::try_from(index).ok());
+        let names: Vec<&str> = unchanged
+            .filter_map(|index| columns.get(index).map(|column| &*column.name))
+            .collect();
+        PyTuple::new(py, names)
+    }
+
+    #[pyo3(signature = (indent=None))]
+    fn json(&self, indent: Option<usize>) -> String {
+        self.layout(indent)
+    }
+
+    fn __repr__(&self) -> String {
+        let op = self
+            .event
+            .op()
+            .map_or_else(|| "None".to_owned(), |op| format!("{op:?}"));
+        let topic = self.event.topic();
+        let (schema, table) = (&topic.schema, &topic.table);
+        let position = self.event.position();
+        format!("<ReplicationMessage op={op} table={schema}.{table} position={position}>")
+    }
+}
+
+/// The message as JSON: what `message.json(indent)` gives, with other defaults.
+#[pyfunction]
+#[pyo3(signature = (message, indent=2))]
+pub(crate) fn message_to_debezium_json(
+    message: &Bound<'_, ReplicationMessage>,
+    indent: Option<usize>,
+) -> String {
+    message.get().layout(indent)
+}

@@ -1,0 +1,63 @@
+//! Lays JSON out over lines without reading it: numbers, keys and escapes stay as they were written.
+
+/// `json` with each element on a line of its own, as `json.dumps(indent=…)` lays it out.
+pub(crate) fn indented(json: &str, indent: usize) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = json;
+    while let Some(byte) = rest.bytes().next() {
+        let token = match byte {
+            b'"' => string_length(rest),
+            b'{' | b'[' | b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => 1,
+            _ => rest
+                .find(['}', ']', ',', ' ', '\t', '\n', '\r'])
+                .unwrap_or(rest.len()),
+        };
+        let (text, behind) = rest.split_at(token);
+        rest = behind;
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            b'{' | b'[' => {
+                out.push_str(text);
+                if rest.trim_start().starts_with(['}', ']']) {
+                    continue;
+                }
+                depth += 1;
+                line(&mut out, depth * indent);
+            }
+            b'}' | b']' => {
+                if !out.ends_with(['{', '[']) {
+                    depth = depth.saturating_sub(1);
+                    line(&mut out, depth * indent);
+                }
+                out.push_str(text);
+            }
+            b',' => {
+                out.push_str(text);
+                line(&mut out, depth * indent);
+            }
+            b':' => out.push_str(": "),
+            _ => out.push_str(text),
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, spaces: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n(' ', spaces));
+}
+
+/// Bytes of the string literal at the start of `json`, its quotes included.
+fn string_length(json: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in json.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    json.len()
+}

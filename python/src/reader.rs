@@ -1,0 +1,295 @@
+//! `LogicalReplicationReader`: arguments in, awaitables out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pgoutput_decoder_host::{Config, Lsn, Position};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefReference};
+
+use crate::awaitable::{Awaitable, Purpose};
+use crate::error;
+use crate::message::{Rendering, ReplicationMessage};
+use crate::session::Session;
+use crate::value::DecimalAs;
+
+/// Streams the changes of a publication from a replication slot.
+#[pyclass(frozen, weakref, module = "pgoutput_decoder")]
+pub(crate) struct LogicalReplicationReader {
+    session: Arc<Session>,
+    rendering: Arc<Rendering>,
+    description: String,
+    /// The task that consumes, as far as it is known: a weak reference.
+    task: Mutex<Option<Py<PyWeakrefReference>>>,
+}
+
+impl LogicalReplicationReader {
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(crate) fn rendering(&self) -> Arc<Rendering> {
+        Arc::clone(&self.rendering)
+    }
+
+    /// Notes which task consumes. Called when it suspends: once a batch, not once a message.
+    pub(crate) fn remember_task(&self, py: Python<'_>) -> PyResult<()> {
+        let task = current_task(py)?;
+        let reference = if task.is_none() {
+            None
+        } else {
+            Some(PyWeakrefReference::new(&task)?.unbind())
+        };
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = reference;
+        Ok(())
+    }
+
+    /// Whether the caller may be taken to be done with the message handed out last: no exception
+    /// is being handled, and no other task is still at work on it.
+    fn is_finished(&self, py: Python<'_>) -> PyResult<bool> {
+        static EXCEPTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if !EXCEPTION.import(py, "sys", "exception")?.call0()?.is_none() {
+            return Ok(false);
+        }
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(consumer) = task.as_ref().and_then(|task| task.bind(py).upgrade()) else {
+            return Ok(true);
+        };
+        drop(task);
+        if consumer.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(true);
+        }
+        Ok(current_task(py)?.is(&consumer))
+    }
+}
+
+#[pymethods]
+impl LogicalReplicationReader {
+    #[new]
+    #[pyo3(signature = (
+        publication_name, slot_name, host, database, port=5432, user="postgres", password="",
+        start_lsn=None, auto_acknowledge=true, *, format="native", decimal="Decimal", options=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
+    fn new(
+        publication_name: &Bound<'_, PyAny>,
+        slot_name: &str,
+        host: &str,
+        database: &str,
+        port: u16,
+        user: &str,
+        password: &str,
+        start_lsn: Option<Bound<'_, PyAny>>,
+        auto_acknowledge: bool,
+        format: &str,
+        decimal: &str,
+        options: Option<Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let mut config = Config::new(database)
+            .host(host)
+            .port(port)
+            .user(user)
+            .slot(slot_name);
+        if !password.is_empty() {
+            config = config.password(password);
+        }
+        let publications = strings(publication_name)?;
+        for publication in &publications {
+            config = config.publication(publication);
+        }
+        if let Some(start_lsn) = start_lsn.filter(|lsn| !lsn.is_none()) {
+            let lsn = parse_lsn(&start_lsn)
+                .map_err(|reason| error::configuration("start_lsn", &reason))?;
+            config = config.start_lsn(lsn);
+        }
+        if !matches!(format, "native" | "debezium") {
+            return Err(error::configuration(
+                "format",
+                "expected \"native\" or \"debezium\"",
+            ));
+        }
+        let decimal = DecimalAs::parse(decimal).ok_or_else(|| {
+            error::configuration("decimal", "expected \"Decimal\", \"float\" or \"str\"")
+        })?;
+        config = config.option("format", format);
+        for (name, value) in options.iter().flat_map(PyDictMethods::iter) {
+            config = config.option(&option_name(&name)?, &option_value(&value)?);
+        }
+        Ok(Self {
+            session: Session::new(config, auto_acknowledge),
+            rendering: Arc::new(Rendering::new(format == "native", decimal)),
+            description: format!(
+                "publication_name={:?}, slot_name={slot_name:?}, host={host:?}, \
+                 database={database:?}, port={port}",
+                publications.join(",")
+            ),
+            task: Mutex::new(None),
+        })
+    }
+
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: Py<Self>) -> Awaitable {
+        Awaitable::new(slf, Purpose::Message)
+    }
+
+    fn __aenter__(slf: Py<Self>) -> Awaitable {
+        Awaitable::new(slf, Purpose::Connected)
+    }
+
+    fn __aexit__(
+        slf: Py<Self>,
+        kind: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> Awaitable {
+        slf.get().session.stop(kind.is_none());
+        Awaitable::new(slf, Purpose::Stopped { exit: true })
+    }
+
+    #[pyo3(signature = (lsn=None))]
+    fn acknowledge(
+        slf: Py<Self>,
+        py: Python<'_>,
+        lsn: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Awaitable> {
+        let session = &slf.get().session;
+        let acknowledged = match lsn {
+            None => session.acknowledge_last(),
+            Some(lsn) => match Acknowledged::extract(lsn)? {
+                Acknowledged::Lsn(lsn) => session.acknowledge_lsn(lsn),
+                Acknowledged::Position(position) => session.acknowledge_position(position),
+            },
+        };
+        acknowledged.map_err(|refused| error::refused(py, refused))?;
+        Ok(Awaitable::new(slf, Purpose::Done))
+    }
+
+    fn stop(slf: Py<Self>, py: Python<'_>) -> PyResult<Awaitable> {
+        let reader = slf.get();
+        reader.session.stop(reader.is_finished(py)?);
+        Ok(Awaitable::new(slf, Purpose::Stopped { exit: false }))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("LogicalReplicationReader({})", self.description)
+    }
+}
+
+impl Drop for LogicalReplicationReader {
+    fn drop(&mut self) {
+        // Nobody can ask any more. What was not acknowledged comes again.
+        self.session.stop(false);
+    }
+}
+
+/// What `acknowledge` was given.
+enum Acknowledged {
+    Lsn(Lsn),
+    Position(Position),
+}
+
+impl Acknowledged {
+    fn extract(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(message) = value.cast::<ReplicationMessage>() {
+            return Ok(Self::Position(message.get().event().position()));
+        }
+        if let Ok(text) = value.cast::<PyString>()
+            && let Ok(text) = text.to_str()
+            && text.contains(':')
+        {
+            let position = text.parse();
+            return position
+                .map(Self::Position)
+                .map_err(|_| PyValueError::new_err("lsn: not a position like \"0/16B3748:7\""));
+        }
+        match parse_lsn(value) {
+            Ok(lsn) => Ok(Self::Lsn(lsn)),
+            Err(reason) if is_text_or_int(value) => {
+                Err(PyValueError::new_err(format!("lsn: {reason}")))
+            }
+            Err(_) => Err(PyTypeError::new_err(
+                "lsn: expected a str like \"0/16B3748\", an int, a ReplicationMessage or None",
+            )),
+        }
+    }
+}
+
+/// The host's `X/X` form, or a number: 0.1.0 took the latter, as text.
+fn parse_lsn(value: &Bound<'_, PyAny>) -> Result<Lsn, String> {
+    const EXPECTED: &str = "expected a text like \"0/16B3748\", or a number from 0 to 2**64 - 1";
+    if let Ok(text) = value.cast::<PyString>() {
+        let text = text.to_str().map_err(|_| EXPECTED.to_owned())?;
+        return match text.parse::<u64>() {
+            Ok(number) => Ok(Lsn(number)),
+            Err(_) => text
+                .parse()
+                .map_err(|_| format!("{EXPECTED}, not {text:?}")),
+        };
+    }
+    if is_text_or_int(value) {
+        return value.extract().map(Lsn).map_err(|_| EXPECTED.to_owned());
+    }
+    Err(EXPECTED.to_owned())
+}
+
+fn is_text_or_int(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyString>()
+        || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>())
+}
+
+/// One str, or several in a list or tuple.
+fn strings(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(vec![text.to_str()?.to_owned()]);
+    }
+    value.extract().map_err(|_| {
+        PyTypeError::new_err("publication_name: expected a str, or a list of str for several")
+    })
+}
+
+/// Debezium's spelling, which has dots, or Python's, which has underscores in their place.
+fn option_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
+    let name: String = name
+        .extract()
+        .map_err(|_| PyTypeError::new_err("options: names are expected to be str"))?;
+    Ok(if name.contains('.') {
+        name
+    } else {
+        name.replace('_', ".")
+    })
+}
+
+/// Properties are text: `True` is `true`, and a list is its elements separated by commas.
+fn option_value(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(boolean) = value.cast::<PyBool>() {
+        return Ok(boolean.is_true().to_string());
+    }
+    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyInt>() {
+        return Ok(value.str()?.to_str()?.to_owned());
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        let parts: Vec<String> = value
+            .try_iter()?
+            .map(|part| option_value(&part?))
+            .collect::<PyResult<_>>()?;
+        return Ok(parts.join(","));
+    }
+    Err(PyTypeError::new_err(
+        "options: values are expected to be str, bool, int, or lists of these",
+    ))
+}
+
+/// The running task; None outside of one, and where no event loop runs at all.
+fn current_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    match FUNCTION.import(py, "asyncio", "current_task")?.call0() {
+        Err(error) if error.is_instance_of::<PyRuntimeError>(py) => Ok(py.None().into_bound(py)),
+        task => task,
+    }
+}

@@ -1,0 +1,448 @@
+//! One stream's life between tokio and Python: what is ready, what was handed out, who waits.
+//!
+//! A task on tokio, the pump, connects, fetches one batch ahead and parks it in `ready`. Consumers
+//! take events out of the batch before it without touching tokio. Both meet under one lock that is
+//! never held across an await or a call into Python.
+//!
+//! An event counts as handed out in the very step that gives it to its awaiter, so there is no
+//! moment at which a cancelled task could have taken one and lost it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pgoutput_decoder_host::{
+    Acknowledger, Batch, Config, Error, Event, Lsn, Position, Stopper, Stream,
+};
+use tokio::sync::{Notify, watch};
+
+use crate::runtime::{self, Waiter};
+
+/// How long a consumer may take events without giving its event loop a turn.
+const TURN: Duration = Duration::from_millis(1);
+
+pub(crate) struct Session {
+    auto_acknowledge: bool,
+    state: Mutex<State>,
+    /// Told when `ready` has become free.
+    space: Notify,
+    stop: watch::Sender<bool>,
+}
+
+struct State {
+    phase: Phase,
+    current: Option<Batch>,
+    /// The index in `current` of the next event to hand out.
+    next: usize,
+    ready: Option<Batch>,
+    failure: Option<Arc<Error>>,
+    acknowledger: Option<Acknowledger>,
+    stopper: Option<Stopper>,
+    handed: Option<Handed>,
+    /// When the event loop last had a turn, as far as this reader saw to it.
+    turned: Option<Instant>,
+    /// Counts changes worth waking for, so that none is missed between looking and waiting.
+    version: u64,
+    waiters: Vec<(u64, Waiter)>,
+    waiter_id: u64,
+    /// For the log, which only a thread that holds the GIL may write.
+    notices: Vec<String>,
+}
+
+enum Phase {
+    New(Box<Config>),
+    Open,
+    Closed,
+}
+
+/// The last event handed out.
+#[derive(Clone, Copy)]
+struct Handed {
+    position: Position,
+    lsn: Lsn,
+    acknowledged: bool,
+}
+
+/// What a consumer gets when it asks.
+pub(crate) enum Next {
+    Event(Event),
+    /// There is more, but the event loop shall have a turn first.
+    Turn,
+    /// Nothing yet: register with this version and wait.
+    Wait(u64),
+    Failed(Arc<Error>),
+    Stopped,
+}
+
+/// How far connecting is.
+pub(crate) enum Connected {
+    Yes,
+    Wait(u64),
+    Failed(Arc<Error>),
+    Stopped,
+}
+
+/// Why an acknowledgement was not made.
+pub(crate) enum Refused {
+    Beyond {
+        asked: String,
+        handed: Option<Position>,
+    },
+    Failed(Arc<Error>),
+    NothingPending,
+    Stopped,
+}
+
+impl Session {
+    pub(crate) fn new(config: Config, auto_acknowledge: bool) -> Arc<Self> {
+        Arc::new(Self {
+            auto_acknowledge,
+            state: Mutex::new(State {
+                phase: Phase::New(Box::new(config)),
+                current: None,
+                next: 0,
+                ready: None,
+                failure: None,
+                acknowledger: None,
+                stopper: None,
+                handed: None,
+                turned: None,
+                version: 0,
+                waiters: Vec::new(),
+                waiter_id: 0,
+                notices: Vec::new(),
+            }),
+            space: Notify::new(),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// The next event, or what to do until there is one. `first` says that the consumer has only
+    /// now asked for it, otherwise it has just come back from a turn or a wait.
+    pub(crate) fn next(self: &Arc<Self>, first: bool) -> Next {
+        let now = now();
+        let mut state = self.lock();
+        if self.is_stopping() {
+            return Next::Stopped;
+        }
+        if first {
+            if self.auto_acknowledge
+                && let Err(error) = state.acknowledge_handed()
+            {
+                return Next::Failed(Arc::new(error));
+            }
+            if state
+                .turned
+                .is_some_and(|turned| now.duration_since(turned) >= TURN)
+            {
+                return Next::Turn;
+            }
+        } else {
+            state.turned = Some(now);
+        }
+        if state.at_end_of_batch() && state.ready.is_some() {
+            if first {
+                return Next::Turn;
+            }
+            state.current = state.ready.take();
+            state.next = 0;
+            self.space.notify_one();
+        }
+        if let Some(event) = state.hand_out() {
+            return Next::Event(event);
+        }
+        if let Some(failure) = &state.failure {
+            return Next::Failed(Arc::clone(failure));
+        }
+        self.start(&mut state);
+        match &state.failure {
+            Some(failure) => Next::Failed(Arc::clone(failure)),
+            None => Next::Wait(state.version),
+        }
+    }
+
+    /// Connects, if that has not been done, and says whether the connection stands.
+    pub(crate) fn connected(self: &Arc<Self>) -> Connected {
+        let mut state = self.lock();
+        if self.is_stopping() {
+            return Connected::Stopped;
+        }
+        self.start(&mut state);
+        match (&state.failure, &state.acknowledger) {
+            (Some(failure), _) => Connected::Failed(Arc::clone(failure)),
+            (None, Some(_)) => Connected::Yes,
+            (None, None) => Connected::Wait(state.version),
+        }
+    }
+
+    /// Begins to stop: from now on there are no more events. With `finished` the event handed out
+    /// last is acknowledged, if that is automatic.
+    pub(crate) fn stop(&self, finished: bool) {
+        let mut state = self.lock();
+        if finished && self.auto_acknowledge && !self.is_stopping() {
+            // The stream is about to end: an error here has nobody left who could act on it.
+            let _ = state.acknowledge_handed();
+        }
+        self.stop.send_replace(true);
+        self.space.notify_one();
+        if let Some(stopper) = &state.stopper {
+            stopper.stop();
+        }
+        if matches!(state.phase, Phase::New(_)) {
+            state.phase = Phase::Closed;
+        }
+        state.ready = None;
+        state.current = None;
+        Self::announce(state);
+    }
+
+    /// `None` once the connection is closed, else the version to wait with.
+    pub(crate) fn closing(&self) -> Option<u64> {
+        let state = self.lock();
+        (!matches!(state.phase, Phase::Closed)).then_some(state.version)
+    }
+
+    /// Has `waiter` woken at the next change; refuses if there was one since `version`.
+    pub(crate) fn register(&self, version: u64, waiter: Waiter) -> Option<u64> {
+        let mut state = self.lock();
+        if state.version != version {
+            return None;
+        }
+        state.waiter_id += 1;
+        let id = state.waiter_id;
+        state.waiters.push((id, waiter));
+        Some(id)
+    }
+
+    pub(crate) fn forget(&self, waiter_id: u64) {
+        self.lock().waiters.retain(|(id, _)| *id != waiter_id);
+    }
+
+    /// What has happened that is worth a line in the log.
+    pub(crate) fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().notices)
+    }
+
+    /// Acknowledges everything up to the event handed out last.
+    pub(crate) fn acknowledge_last(&self) -> Result<(), Refused> {
+        let mut state = self.acknowledgeable()?;
+        if self.auto_acknowledge || state.handed.is_none_or(|handed| handed.acknowledged) {
+            return Err(Refused::NothingPending);
+        }
+        state.acknowledge_handed().map_err(failed)
+    }
+
+    /// Acknowledges everything up to `position`.
+    pub(crate) fn acknowledge_position(&self, position: Position) -> Result<(), Refused> {
+        let mut state = self.acknowledgeable()?;
+        match state.handed {
+            Some(handed) if position == handed.position => {
+                state.acknowledge_handed().map_err(failed)
+            }
+            Some(handed) if position < handed.position => state
+                .acknowledger
+                .as_ref()
+                .map_or(Ok(()), |a| a.acknowledge(position))
+                .map_err(failed),
+            handed => Err(beyond(position.to_string(), handed)),
+        }
+    }
+
+    /// Acknowledges everything up to `lsn`: a change's own, or a transaction's commit LSN.
+    pub(crate) fn acknowledge_lsn(&self, lsn: Lsn) -> Result<(), Refused> {
+        let mut state = self.acknowledgeable()?;
+        match state.handed {
+            // Several events can share an LSN, and the transaction's other events may not have been
+            // handed out yet: exactly what was handed out is what can be meant.
+            Some(handed) if lsn == handed.lsn || lsn == handed.position.commit_lsn => {
+                state.acknowledge_handed().map_err(failed)
+            }
+            Some(handed) if lsn < handed.position.commit_lsn => state
+                .acknowledger
+                .as_ref()
+                .map_or(Ok(()), |a| a.acknowledge_lsn(lsn))
+                .map_err(failed),
+            handed => Err(beyond(lsn.to_string(), handed)),
+        }
+    }
+
+    fn acknowledgeable(&self) -> Result<MutexGuard<'_, State>, Refused> {
+        let state = self.lock();
+        if self.is_stopping() {
+            Err(Refused::Stopped)
+        } else {
+            Ok(state)
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes everybody who waits.
+    fn announce(mut state: MutexGuard<'_, State>) {
+        state.version += 1;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        runtime::wake(waiters.into_iter().map(|(_, waiter)| waiter).collect());
+    }
+
+    /// Starts the pump, once.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        match std::mem::replace(&mut state.phase, Phase::Open) {
+            Phase::New(config) => match runtime::handle() {
+                Ok(handle) => {
+                    handle.spawn(Arc::clone(self).pump(*config));
+                }
+                Err(io) => {
+                    let doing = "starting threads";
+                    let address = "this process".to_owned();
+                    state.failure = Some(Arc::new(Error::Connection { address, doing, io }));
+                    state.phase = Phase::Closed;
+                }
+            },
+            phase => state.phase = phase,
+        }
+    }
+
+    async fn pump(self: Arc<Self>, config: Config) {
+        let connected = tokio::select! {
+            connected = config.connect() => connected,
+            () = self.stopped() => return self.closed(),
+        };
+        match connected {
+            Ok(mut stream) => {
+                self.opened(&stream);
+                self.stream(&mut stream).await;
+                if let Err(error) = stream.stop().await {
+                    let notice = format!("what was acknowledged last will come again: {error}");
+                    self.lock().notices.push(notice);
+                }
+            }
+            Err(error) => self.failed(error),
+        }
+        self.closed();
+    }
+
+    async fn stream(&self, stream: &mut Stream) {
+        loop {
+            match stream.next_batch().await {
+                Ok(Some(batch)) => {
+                    if !self.offer(batch).await {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    self.failed(error);
+                    // The events before it may still be acknowledged.
+                    return self.stopped().await;
+                }
+            }
+        }
+    }
+
+    /// Parks a batch; false if nobody wants it any more.
+    async fn offer(&self, batch: Batch) -> bool {
+        loop {
+            {
+                let mut state = self.lock();
+                if self.is_stopping() {
+                    return false;
+                }
+                if state.ready.is_none() {
+                    state.ready = Some(batch);
+                    Self::announce(state);
+                    return true;
+                }
+            }
+            self.space.notified().await;
+        }
+    }
+
+    async fn stopped(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.stop.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    fn opened(&self, stream: &Stream) {
+        let mut state = self.lock();
+        state.acknowledger = Some(stream.acknowledger());
+        let ignored = stream.ignored_options().iter();
+        state
+            .notices
+            .extend(ignored.map(|name| format!("option {name} has no meaning here")));
+        let stopper = stream.stopper();
+        if self.is_stopping() {
+            stopper.stop();
+        }
+        state.stopper = Some(stopper);
+        Self::announce(state);
+    }
+
+    fn failed(&self, error: Error) {
+        let mut state = self.lock();
+        state.failure = Some(Arc::new(error));
+        Self::announce(state);
+    }
+
+    fn closed(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        if state.failure.is_none() {
+            self.stop.send_replace(true);
+        }
+        Self::announce(state);
+    }
+}
+
+impl State {
+    fn at_end_of_batch(&self) -> bool {
+        self.current
+            .as_ref()
+            .is_none_or(|batch| self.next >= batch.len())
+    }
+
+    fn hand_out(&mut self) -> Option<Event> {
+        let event = self.current.as_ref()?.event(self.next)?;
+        self.next += 1;
+        self.handed = Some(Handed {
+            position: event.position(),
+            lsn: event.lsn(),
+            acknowledged: false,
+        });
+        Some(event)
+    }
+
+    fn acknowledge_handed(&mut self) -> Result<(), Error> {
+        if let (Some(handed), Some(acknowledger)) = (&mut self.handed, &self.acknowledger)
+            && !handed.acknowledged
+        {
+            acknowledger.acknowledge(handed.position)?;
+            handed.acknowledged = true;
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the event loop's turns are a matter of real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn failed(error: Error) -> Refused {
+    Refused::Failed(Arc::new(error))
+}
+
+fn beyond(asked: String, handed: Option<Handed>) -> Refused {
+    Refused::Beyond {
+        asked,
+        handed: handed.map(|handed| handed.position),
+    }
+}

@@ -1,0 +1,263 @@
+"""The reader among other tasks: cancelling, stopping, and leaving the event loop its turns."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import threading
+import time
+
+import pytest
+from conftest import TIMEOUT_S, Database, take
+from pgoutput_decoder import ReplicationError
+
+
+@pytest.fixture
+def table(database: Database) -> Database:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    return database
+
+
+def insert(database: Database, first: int, last: int) -> None:
+    """Rows of one transaction."""
+    database.execute(f"INSERT INTO t SELECT generate_series({first}, {last})")
+
+
+async def test_timeouts_lose_nothing(table: Database) -> None:
+    got: list[int] = []
+    rows = 200
+
+    def produce() -> None:
+        for n in range(1, rows + 1):
+            insert(table, n, n)
+
+    producer = threading.Thread(target=produce)
+    reader = table.reader()
+    timeouts = 0
+    producer.start()
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(got) < rows:
+            try:
+                message = await asyncio.wait_for(anext(reader), 0.0005 * (1 + len(got) % 5))
+            except TimeoutError:
+                timeouts += 1
+            else:
+                got.append(message.after["id"])
+    producer.join()
+    await reader.stop()
+    assert got == list(range(1, rows + 1))
+    assert timeouts > 0
+
+
+async def test_cancelling_at_any_moment_loses_nothing(table: Database) -> None:
+    rows = 3000
+    insert(table, 1, rows)
+    reader = table.reader()
+    got: list[int] = []
+
+    async def consume() -> None:
+        async for message in reader:
+            got.append(message.after["id"])
+
+    cancelled = 0
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(got) < rows:
+            task = asyncio.create_task(consume())
+            for _ in range(cancelled % 7):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            cancelled += 1
+            if cancelled % 50 == 0:
+                await asyncio.sleep(0.001)
+    await reader.stop()
+    assert got == list(range(1, rows + 1))
+
+
+async def test_awaitable_that_is_never_awaited_takes_nothing(table: Database) -> None:
+    insert(table, 1, 2)
+    async with table.reader() as reader:
+        for _ in range(10):
+            anext(reader).close()
+        waiting = asyncio.create_task(anext(reader))
+        waiting.cancel()
+        assert [message.after["id"] for message in await take(reader, 2)] == [1, 2]
+
+
+async def test_stop_ends_a_waiting_consumer(table: Database) -> None:
+    insert(table, 1, 1)
+    reader = table.reader()
+    got = []
+
+    async def consume() -> None:
+        async for message in reader:
+            got.append(message.after["id"])
+
+    task = asyncio.create_task(consume())
+    while not got:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(reader.stop(), TIMEOUT_S)
+    await asyncio.wait_for(task, 1)
+    assert got == [1]
+
+
+async def test_after_stop_iteration_ends_for_ever(table: Database) -> None:
+    insert(table, 1, 5)
+    reader = table.reader()
+    await take(reader, 2)
+    await reader.stop()
+    await reader.stop()
+    for _ in range(3):
+        with pytest.raises(StopAsyncIteration):
+            await anext(reader)
+    assert [message async for message in reader] == []
+    assert await anext(reader, "default") == "default"
+    with pytest.raises(ReplicationError, match="has been stopped"):
+        await reader.acknowledge()
+
+
+async def test_stop_before_the_first_message(table: Database) -> None:
+    reader = table.reader()
+    await reader.stop()
+    assert [message async for message in reader] == []
+
+
+async def test_stop_while_connecting() -> None:
+    from pgoutput_decoder import LogicalReplicationReader
+
+    # 192.0.2.0/24 is for documentation: nobody answers there.
+    reader = LogicalReplicationReader("p", "s", "192.0.2.1", "d")
+    waiting = asyncio.create_task(anext(reader))
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(reader.stop(), 2)
+    with pytest.raises((StopAsyncIteration, ReplicationError)):
+        await waiting
+
+
+async def test_break_and_loop_again(table: Database) -> None:
+    insert(table, 1, 5)
+    reader = table.reader()
+    got = []
+    for _ in range(5):
+        async for message in reader:
+            got.append(message.after["id"])
+            break
+    await reader.stop()
+    assert got == [1, 2, 3, 4, 5]
+
+
+async def test_several_consumers_share_a_reader(table: Database) -> None:
+    rows = 2000
+    reader = table.reader(auto_acknowledge=False)
+    got: list[int] = []
+
+    async def consume() -> None:
+        async for message in reader:
+            got.append(message.after["id"])
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(consume())
+        await asyncio.sleep(0.2)
+        insert(table, 1, rows)
+        while len(got) < rows:
+            await asyncio.sleep(0.01)
+        await reader.stop()
+    assert sorted(got) == list(range(1, rows + 1))
+
+
+async def test_awaitables_are_coroutines(table: Database) -> None:
+    reader = table.reader()
+    for awaitable in (anext(reader), reader.stop()):
+        assert isinstance(awaitable, collections.abc.Coroutine)
+    stopping = reader.stop()
+    await stopping
+    with pytest.raises(RuntimeError, match="cannot reuse"):
+        await stopping
+
+
+def test_a_reader_outlives_its_event_loop(table: Database) -> None:
+    insert(table, 1, 2)
+    reader = table.reader()
+
+    async def one() -> int:
+        [message] = await take(reader, 1)
+        return int(message.after["id"])
+
+    assert [asyncio.run(one()), asyncio.run(one())] == [1, 2]
+    asyncio.run(reader.stop())
+
+
+async def test_event_loop_keeps_its_turns_at_full_rate(table: Database) -> None:
+    rows = 50_000
+    insert(table, 1, rows)
+    reader = table.reader()
+    gaps: list[float] = []
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.01)
+            now = time.perf_counter()
+            gaps.append(now - last - 0.01)
+            last = now
+            ticks += 1
+
+    got = 0
+    await take(reader, 1)
+    ticker = asyncio.create_task(tick())
+    spinner_turns = 0
+
+    async def spin() -> None:
+        nonlocal spinner_turns
+        while True:
+            await asyncio.sleep(0)
+            spinner_turns += 1
+
+    spinner = asyncio.create_task(spin())
+    started = time.perf_counter()
+    async with asyncio.timeout(TIMEOUT_S):
+        async for _ in reader:
+            got += 1
+            if got == rows - 1:
+                break
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    ticker.cancel()
+    spinner.cancel()
+    await reader.stop()
+    # A turn a millisecond, give or take what a loaded machine takes away.
+    assert spinner_turns >= elapsed_ms / 4, (spinner_turns, elapsed_ms)
+    assert ticks >= 1
+    assert max(gaps) < 0.1, max(gaps)
+
+
+async def test_timeout_and_stop_work_at_full_rate(table: Database) -> None:
+    insert(table, 1, 50_000)
+    reader = table.reader(auto_acknowledge=False)
+    await take(reader, 1)
+    started = time.perf_counter()
+
+    async def drain() -> None:
+        async for _ in reader:
+            pass
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(drain(), 0.01)
+    assert time.perf_counter() - started < 0.1
+
+    async def stop_soon() -> None:
+        await asyncio.sleep(0.01)
+        await reader.stop()
+
+    stopping = asyncio.create_task(stop_soon())
+    got = 0
+    async with asyncio.timeout(TIMEOUT_S):
+        async for _ in reader:
+            got += 1
+    await stopping
+    assert got < 50_000

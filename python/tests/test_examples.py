@@ -1,0 +1,121 @@
+"""The examples, run as their docstrings say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import REPOSITORY, Database
+
+EXAMPLES = REPOSITORY / "examples"
+TIMEOUT_S = 30
+
+
+@pytest.fixture
+def shop(database: Database) -> Database:
+    """The database examples/setup_postgres.sql makes, with what it sells at first already read."""
+    database.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+        "WHERE slot_name = 'ecommerce_slot'"
+    )
+    with database.connect() as connection:
+        connection.execute((EXAMPLES / "setup_postgres.sql").read_bytes())
+    database.execute(
+        "SELECT pg_replication_slot_advance('ecommerce_slot', pg_current_wal_insert_lsn())"
+    )
+    return database
+
+
+def environment(database: Database) -> dict[str, str]:
+    """Where the examples find the server."""
+    return os.environ | {
+        "PGHOST": database.host,
+        "PGPORT": str(database.port),
+        "PGUSER": database.user,
+        "PGPASSWORD": database.password,
+        "PGDATABASE": database.name,
+    }
+
+
+def sell(database: Database) -> None:
+    """Four changes."""
+    database.execute(
+        "INSERT INTO ecommerce.customers (id, name, email) VALUES (77, 'Emmy', 'emmy@example.com')",
+        "INSERT INTO ecommerce.products (id, name, price, stock) VALUES (88, 'Lamp', 49.90, 3)",
+        "UPDATE ecommerce.products SET stock = 2 WHERE id = 88",
+        "DELETE FROM ecommerce.customers WHERE id = 77",
+    )
+
+
+def run(database: Database, name: str, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(database),
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_basic_cdc(shop: Database) -> None:
+    sell(shop)
+    lines = run(shop, "basic_cdc.py", "--count", "4").splitlines()
+    assert lines[1].startswith("INSERT ecommerce.customers")
+    assert "UPDATE ecommerce.products" in lines
+    assert lines[-2] == "DELETE ecommerce.customers"
+    assert "'price': Decimal('49.90')" in lines[4]
+
+
+def test_basic_cdc_stops_at_ctrl_c(shop: Database) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "basic_cdc.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(shop),
+    )
+    guard = threading.Timer(TIMEOUT_S, process.kill)
+    guard.start()
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Waiting for changes")
+        sell(shop)
+        while not (line := process.stdout.readline()).startswith("DELETE"):
+            assert line, "it ended by itself"
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(TIMEOUT_S) == 0
+        assert rest.endswith("Stopped.\n")
+    finally:
+        guard.cancel()
+        process.kill()
+        process.wait()
+
+
+def test_basic_cdc_says_what_is_wrong(database: Database) -> None:
+    result = subprocess.run(
+        [sys.executable, str(EXAMPLES / "basic_cdc.py"), "--slot", "none", "--publication", "pub"],
+        capture_output=True,
+        text=True,
+        env=environment(database),
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "SELECT pg_create_logical_replication_slot('none', 'pgoutput');" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_debezium_format(shop: Database) -> None:
+    sell(shop)
+    output = run(shop, "debezium_format.py")
+    assert output.count('"op": "') == 4
+    assert '"connector": "postgresql"' in output
+    assert "shop.ecommerce.products {'id': 88}" in output
+    assert "Acknowledged up to " in output

@@ -1,0 +1,170 @@
+"""Every type of 0.1.0's table, and the values it got wrong."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from conftest import Database, take
+
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+LONG = "123456789012345678901234567890.123456789"
+
+# (type, SQL literal, what Python gets)
+VALUES: list[tuple[str, str, Any]] = [
+    ("bool", "true", True),
+    ("bool", "false", False),
+    ("int2", "-32768", -32768),
+    ("int4", "2147483647", 2147483647),
+    ("int8", "9223372036854775807", 9223372036854775807),
+    ("float4", "1.1", 1.1),
+    ("float8", "0.1", 0.1),
+    ("float8", "1", 1.0),
+    ("float8", "1e308", 1e308),
+    ("float8", "'Infinity'", math.inf),
+    ("float8", "'-Infinity'", -math.inf),
+    ("numeric", LONG, Decimal(LONG)),
+    ("numeric(10,2)", "1.5", Decimal("1.50")),
+    ("numeric(10,0)", "1", Decimal(1)),
+    ("numeric", "'Infinity'", Decimal("Infinity")),
+    ("text", "'\U0001f600 \" \\ / ü' || chr(1) || chr(10)", '\U0001f600 " \\ / ü\x01\n'),
+    ("text", "''", ""),
+    ("varchar(9)", "'abc'", "abc"),
+    ("char(5)", "'ab'", "ab   "),
+    ("bytea", r"'\x00ff10'", b"\x00\xff\x10"),
+    ("bytea", "''", b""),
+    ("json", '\'{"b":1,"a":[1,2],"n":1.5}\'', {"b": 1, "a": [1, 2], "n": 1.5}),
+    ("jsonb", "'{\"a\":[1,null,true]}'", {"a": [1, None, True]}),
+    ("jsonb", "'[1,2]'", [1, 2]),
+    ("jsonb", "'\"text\"'", "text"),
+    ("jsonb", "'12345678901234567890123'", 12345678901234567890123),
+    ("jsonb", "'12345678901234567890.5'", Decimal("12345678901234567890.5")),
+    ("jsonb", "'1e-7'", 1e-7),
+    ("uuid", f"'{UUID}'", UUID),
+    ("date", "'2024-02-29'", "2024-02-29"),
+    ("time", "'12:34:56.789'", "12:34:56.789"),
+    ("timestamp", "'2024-01-15 10:30:00.123456'", "2024-01-15T10:30:00.123456"),
+    ("timestamptz", "'2024-01-15 10:30:00+02'", "2024-01-15T08:30:00Z"),
+    ("int4[]", "'{1,2,NULL}'", [1, 2, None]),
+    ("int4[]", "'{}'", []),
+    (
+        "text[]",
+        r"""'{"d\"e","f,g","back\\slash",NULL,"NULL"}'""",
+        ['d"e', "f,g", "back\\slash", None, "NULL"],
+    ),
+    ("bool[]", "'{t,f}'", [True, False]),
+    ("float8[]", "'{0.1,Infinity}'", [0.1, math.inf]),
+    ("numeric[]", "'{1.50,2}'", [Decimal("1.50"), Decimal(2)]),
+    ("bytea[]", r"""'{"\\x00ff"}'""", [b"\x00\xff"]),
+    ("uuid[]", f"'{{{UUID}}}'", [UUID]),
+    ("jsonb[]", """ARRAY['{"a":1}'::jsonb, '[2]']""", [{"a": 1}, [2]]),
+    ("mood", "'happy'", "happy"),
+    ("mood[]", "'{happy,sad}'", ["happy", "sad"]),
+    ("int4", "NULL", None),
+    ("text[]", "NULL", None),
+]
+
+
+async def test_values(database: Database) -> None:
+    columns = [f"c{i} {kind}" for i, (kind, _, _) in enumerate(VALUES)]
+    literals = [literal for _, literal, _ in VALUES]
+    database.execute(
+        "CREATE TYPE mood AS ENUM ('sad', 'happy')",
+        f"CREATE TABLE t ({', '.join(columns)})",
+        f"INSERT INTO t VALUES ({', '.join(literals)})",
+    )
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    row = message.after
+    assert list(row) == [f"c{i}" for i in range(len(VALUES))]
+    wrong = [
+        (kind, literal, row[f"c{i}"], expected)
+        for i, (kind, literal, expected) in enumerate(VALUES)
+        if row[f"c{i}"] != expected or type(row[f"c{i}"]) is not type(expected)
+    ]
+    assert wrong == []
+
+
+async def test_text_of_numbers_is_kept(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (a numeric(10,2), b numeric, c jsonb)",
+        "INSERT INTO t VALUES (750, '1e-9', '{\"n\": 1.10}')",
+    )
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    assert str(message.after["a"]) == "750.00"
+    assert message.after["b"] == Decimal("0.000000001")
+    # 1.10 and 1.1 are the same number, and a float holds it.
+    assert message.after["c"] == {"n": 1.1}
+    assert '"n": 1.10' in message.json()
+
+
+async def test_not_a_number(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (a float8, b numeric, c float4[])",
+        "INSERT INTO t VALUES ('NaN', 'NaN', '{NaN}')",
+    )
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    row = message.after
+    assert math.isnan(row["a"])
+    assert isinstance(row["b"], Decimal)
+    assert row["b"].is_nan()
+    assert math.isnan(row["c"][0])
+
+
+@pytest.mark.parametrize(
+    ("decimal", "expected"),
+    [
+        ("float", [1.5, math.inf, [1.25], 12345678901234567890.5]),
+        ("str", ["1.50", "Infinity", ["1.25"], "12345678901234567890.5"]),
+    ],
+)
+async def test_decimal_on_request(database: Database, decimal: str, expected: list[Any]) -> None:
+    database.execute(
+        "CREATE TABLE t (a numeric(10,2), b numeric, c numeric[], d json)",
+        "INSERT INTO t VALUES (1.5, 'Infinity', '{1.25}', '12345678901234567890.5')",
+    )
+    async with database.reader(decimal=decimal) as reader:
+        [message] = await take(reader, 1)
+    assert list(message.after.values()) == expected
+
+
+async def test_a_database_s_own_settings_change_nothing(database: Database) -> None:
+    name = database.name
+    database.execute(
+        f"ALTER DATABASE {name} SET datestyle = 'SQL, DMY'",
+        f"ALTER DATABASE {name} SET bytea_output = 'escape'",
+        f"ALTER DATABASE {name} SET extra_float_digits = -10",
+        f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'",
+        "CREATE TABLE t (a date, b bytea, c float8, d timestamptz)",
+    )
+    database.execute(
+        r"INSERT INTO t VALUES ('2024-01-15', '\x00ff41', 0.123456789012345, "
+        "'2024-01-15 10:30:00+00')"
+    )
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    assert list(message.after.values()) == [
+        "2024-01-15",
+        b"\x00\xff\x41",
+        0.123456789012345,
+        "2024-01-15T10:30:00Z",
+    ]
+
+
+async def test_deep_json_does_not_end_the_stream(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (id int, doc json)",
+        "INSERT INTO t VALUES (1, (repeat('[', 3000) || repeat(']', 3000))::json)",
+        "INSERT INTO t VALUES (2, (repeat('[', 900) || repeat(']', 900))::json)",
+    )
+    async with database.reader() as reader:
+        deep, shallow = await take(reader, 2)
+    with pytest.raises(RecursionError):
+        _ = deep.after
+    assert deep.json().count("[") >= 3000
+    assert deep.ts_ms > 0
+    assert shallow.after["id"] == 2
