@@ -19,7 +19,7 @@ use crate::engine::{Decoded, Engine, EngineError, Stop};
 use crate::error::{Error, SlotProblem};
 use crate::records::{Batch, Item, Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
-use crate::stream::Shared;
+use crate::stream::{Clock, Shared};
 
 /// The receive task.
 pub(crate) struct Driver {
@@ -161,7 +161,7 @@ impl Driver {
                 Err(_) => return Ok(()),
             };
             let farewell = self.shared.feedback().farewell();
-            sender.close(farewell, self.shared.clock.unix_us()).await?;
+            sender.close(farewell, Clock::unix_us()).await?;
             self.shared.feedback().told(farewell);
             Ok(())
         };
@@ -278,7 +278,7 @@ impl Driver {
     }
 
     fn decode_frames(&mut self, frames: &[u8]) -> Result<Decoded, EngineError> {
-        let now_us = self.shared.clock.unix_us();
+        let now_us = Clock::unix_us();
         // A usual call takes less time than moving the other tasks to another thread would.
         if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
             return tokio::task::block_in_place(|| self.engine.decode(frames, now_us));
@@ -459,7 +459,7 @@ async fn confirm(
             (feedback.poll(shared.clock.now()), feedback.deadline())
         };
         if let Some(update) = update {
-            sender.send(update, shared.clock.unix_us()).await?;
+            sender.send(update, Clock::unix_us()).await?;
             shared.feedback().told(update);
             continue;
         }

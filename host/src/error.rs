@@ -170,9 +170,10 @@ impl Error {
     /// Whose fault this is. A stream tries again by itself where this is `Transient`.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Acknowledge { .. } | Self::Configuration { .. } => ErrorClass::Caller,
+            Self::Acknowledge { .. }
+            | Self::Configuration { .. }
+            | Self::Engine(EngineError::Option(_)) => ErrorClass::Caller,
             Self::Connection { .. } => ErrorClass::Transient,
-            Self::Engine(EngineError::Option(_)) => ErrorClass::Caller,
             Self::Engine(_) | Self::Records(_) => ErrorClass::Bug,
             Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
             Self::Decoding(_)

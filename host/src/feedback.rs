@@ -41,8 +41,7 @@ pub(crate) struct Feedback {
     told: Lsn,
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,
-    /// The transaction whose commit has not been read yet, with its last event.
-    open: Option<Option<Position>>,
+    open: Open,
     /// The highest commit LSN whose commit has been read.
     committed: Lsn,
     /// The last event handed to the consumer.
@@ -78,6 +77,17 @@ pub(crate) struct Keepalive {
     pub(crate) reply_requested: bool,
 }
 
+/// The transaction whose commit has not been read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// It has no event yet.
+    Empty,
+    /// Its last event so far.
+    Last(Position),
+    /// There is none.
+    No,
+}
+
 /// Transactions, merged where there are very many, whose events have not all been acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -96,7 +106,7 @@ impl Feedback {
             confirmed: start,
             told: start,
             pending: VecDeque::new(),
-            open: None,
+            open: Open::No,
             committed: Lsn(0),
             delivered: None,
             delivered_lsn: Lsn(0),
@@ -121,7 +131,7 @@ impl Feedback {
     /// A new connection: the server starts again behind what is confirmed.
     pub(crate) fn connected(&mut self, now: Duration, interval: Duration) {
         self.interval = interval;
-        self.open = None;
+        self.open = Open::No;
         self.sent = None;
         self.asked_at = now;
         self.received_at = now;
@@ -139,13 +149,13 @@ impl Feedback {
 
     /// A transaction begins.
     pub(crate) fn begin(&mut self) {
-        self.open = Some(None);
+        self.open = Open::Empty;
     }
 
     /// An event of the open transaction, or one that belongs to none.
     pub(crate) fn event(&mut self, position: Position) {
-        if let Some(last) = &mut self.open {
-            *last = Some(position);
+        if self.open != Open::No {
+            self.open = Open::Last(position);
         } else if self.is_news(position) {
             // A non-transactional message has no commit. It is not sent again where streaming starts
             // behind its start (`logicalmsg_decode`, decode.c), and no record lies in between.
@@ -159,14 +169,14 @@ impl Feedback {
 
     /// The open transaction ends; `end_lsn` is what may be confirmed when all of it is done.
     pub(crate) fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) {
-        let last = self.open.take().flatten();
+        let open = std::mem::replace(&mut self.open, Open::No);
         // Sent again after a reconnection: its entry is there, or it is confirmed.
         if commit_lsn <= self.committed {
             return;
         }
         self.committed = commit_lsn;
-        match last {
-            Some(last) if self.is_news(last) => self.push(Pending { last, end: end_lsn }),
+        match open {
+            Open::Last(last) if self.is_news(last) => self.push(Pending { last, end: end_lsn }),
             _ => self.extend(end_lsn),
         }
     }
@@ -185,7 +195,7 @@ impl Feedback {
             }
             _ => (keepalive, 1),
         });
-        if self.open.is_none() {
+        if self.open == Open::No {
             self.extend(keepalive.wal_end);
         }
     }
@@ -298,7 +308,7 @@ impl Feedback {
     /// Whether every event of the open transaction that came has been acknowledged, so that all
     /// that keeps it from being confirmed may be its commit.
     pub(crate) fn is_commit_missing(&self) -> bool {
-        matches!(self.open, Some(Some(last)) if self.acknowledged >= Some(last))
+        matches!(self.open, Open::Last(last) if self.acknowledged >= Some(last))
     }
 
     /// `update` is on the wire.

@@ -200,8 +200,12 @@ impl Batch {
     /// Drops the events up to `position`, which came before the connection was lost. For a batch
     /// that nobody else has yet.
     pub(crate) fn drop_until(&mut self, position: Position) {
-        let Some(records) = Arc::get_mut(&mut self.0) else { return };
-        let known = records.events.partition_point(|event| event.position <= position);
+        let Some(records) = Arc::get_mut(&mut self.0) else {
+            return;
+        };
+        let known = records
+            .events
+            .partition_point(|event| event.position <= position);
         records.events.drain(..known);
         for (before, _) in &mut records.marks {
             *before = before.saturating_sub(known);

@@ -43,7 +43,7 @@ pub(crate) struct Sender {
 }
 
 impl Receiver {
-    /// `buffer` is what came behind the server's CopyBothResponse.
+    /// `buffer` is what came behind the server's `CopyBothResponse`.
     pub(crate) fn new(
         half: ReadHalf,
         buffer: BytesMut,

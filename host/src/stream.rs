@@ -274,7 +274,7 @@ impl Clock {
 
     /// Microseconds since 1970-01-01.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    pub(crate) fn unix_us(&self) -> i64 {
+    pub(crate) fn unix_us() -> i64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -55,13 +55,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                     return self.write_key_change(old, tuples);
                 }
                 if !skipped.contains(b'u') {
-                    let before = match old {
-                        Some(OldTuple::Full) => Some(Row::Old),
-                        Some(OldTuple::Key) if self.options.format == Format::Native => {
-                            Some(Row::Identity)
-                        }
-                        _ => None,
-                    };
+                    let before = old.map(before);
                     self.event(b'u', before, Some(filled(old, tuples)), tuples, &[])?;
                 }
             }
@@ -76,15 +70,26 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
 
     /// Debezium keeps events of one key in one partition, so a row under a new key is another row.
     fn write_key_change(&mut self, old: OldTuple, tuples: &Tuples<'a>) -> Result<(), Halt> {
-        let mut new_key = Vec::new();
-        self.write_key(tuples, Key::New, &mut new_key)?;
-        let headers = self.key_headers(b"newkey", &new_key);
-        self.event(b'd', Some(before(old)), None, tuples, &headers)?;
-        self.tombstone(tuples, &headers)?;
-        let mut old_key = Vec::new();
-        self.write_key(tuples, Key::Old, &mut old_key)?;
-        let headers = self.key_headers(b"oldkey", &old_key);
-        self.event(b'c', None, Some(filled(Some(old), tuples)), tuples, &headers)
+        if !self.options.skipped.contains(b'd') {
+            let mut new_key = Vec::new();
+            self.write_key(tuples, Key::New, &mut new_key)?;
+            let headers = self.key_headers(b"newkey", &new_key);
+            self.event(b'd', Some(before(old)), None, tuples, &headers)?;
+            self.tombstone(tuples, &headers)?;
+        }
+        if !self.options.skipped.contains(b'c') {
+            let mut old_key = Vec::new();
+            self.write_key(tuples, Key::Old, &mut old_key)?;
+            let headers = self.key_headers(b"oldkey", &old_key);
+            self.event(
+                b'c',
+                None,
+                Some(filled(Some(old), tuples)),
+                tuples,
+                &headers,
+            )?;
+        }
+        Ok(())
     }
 
     fn event(
@@ -263,7 +268,9 @@ impl Key {
 
 /// The new row; what was not sent of it is in the old one, where that is whole.
 fn filled<'t, 'a>(old: Option<OldTuple>, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
-    Row::New { old: (old == Some(OldTuple::Full)).then_some(tuples.old.as_slice()) }
+    Row::New {
+        old: (old == Some(OldTuple::Full)).then_some(tuples.old.as_slice()),
+    }
 }
 
 fn before(old: OldTuple) -> Row<'static, 'static> {

@@ -66,7 +66,12 @@ impl Source {
         write_name(&options.topic_prefix, options.format, head);
         head.extend_from_slice(b",\"ts_ms\":");
         write_i64(facts.commit_ts_us.div_euclid(1000), head);
-        head.extend_from_slice(b",\"snapshot\":\"false\",\"db\":");
+        // Its schema has "false" as the default, and the connector leaves it out while streaming.
+        head.extend_from_slice(if options.replace_null_with_default {
+            b",\"snapshot\":\"false\",\"db\":"
+        } else {
+            b",\"snapshot\":null,\"db\":"
+        });
         write_name(&options.database, options.format, head);
         match options.format {
             Format::Debezium => {

@@ -155,7 +155,6 @@ impl Options {
             include_unknown: true,
             tombstones: false,
             skipped: Skipped::default(),
-            replace_null_with_default: false,
             ..Self::default()
         }
     }

@@ -22,9 +22,11 @@ pub(crate) const MESSAGE_TOPIC_ID: u32 = 0;
 pub(crate) struct Relation {
     pub(crate) topic_id: u32,
     /// The row's columns, in order; those the format leaves out are not among them.
-    pub(crate) columns: Vec<Column>,
-    /// The key's columns, in order; none: the key is null.
-    pub(crate) key: Vec<Column>,
+    columns: Vec<Column>,
+    /// The key's columns, in order.
+    key: Vec<Column>,
+    /// Whether there is a key: one of columns the format leaves out is an empty object.
+    has_key: bool,
     /// `"schema":"public","table":"t"`, for the source block.
     pub(crate) source: Vec<u8>,
     /// How many columns its tuples have.
@@ -78,6 +80,11 @@ impl Relation {
         options: &Options,
         topic_id: u32,
     ) -> Result<Self, RecordTooLong> {
+        // Debezium looks a relation up by name: one that was renamed since is gone for it.
+        let facts = facts.filter(|facts| {
+            options.format == Format::Native
+                || (facts.namespace == body.namespace && facts.name == body.name)
+        });
         let resolved: Vec<_> = body
             .columns
             .iter()
@@ -112,6 +119,9 @@ impl Relation {
                     .cloned()
             })
             .collect();
+        let has_key = key_names
+            .iter()
+            .any(|name| body.columns.iter().any(|column| column.name == *name));
         let columns: Vec<Column> = resolved.into_iter().flatten().collect();
         let topic_columns = columns
             .iter()
@@ -151,6 +161,7 @@ impl Relation {
             topic_id,
             columns,
             key,
+            has_key,
             source,
             tuple_columns: body.columns.len(),
             qualified_name: format!("{}.{}", body.namespace, body.name),
@@ -212,7 +223,7 @@ impl Relation {
         cells: &[Cell<'a>],
         out: &mut Vec<u8>,
     ) -> Result<(), InvalidCell<'a>> {
-        if self.key.is_empty() {
+        if !self.has_key {
             return Ok(());
         }
         let start = out.len();

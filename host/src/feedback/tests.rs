@@ -290,127 +290,166 @@ fn a_consumer_that_never_acknowledges_costs_bounded_memory() {
     assert_eq!(feedback.confirmed(), Lsn(transactions * 100 + 50));
 }
 
-/// What really happened in a random run, kept apart from the state machine.
-#[derive(Default)]
-struct World {
+/// A random run, and what really happened in it, kept apart from the state machine.
+struct Run {
+    random: StdRng,
+    feedback: Feedback,
+    now: Duration,
+    /// The end of WAL.
+    lsn: u64,
     /// End LSN and last event of every transaction with events, by commit LSN.
     transactions: BTreeMap<u64, (u64, Position)>,
+    undelivered: VecDeque<(Lsn, Position)>,
+    delivered: Option<Position>,
     acknowledged: Option<Position>,
+    confirmed: Lsn,
 }
 
-impl World {
-    /// No unacknowledged event may end at or before what is confirmed.
-    fn allows(&self, confirmed: Lsn) -> bool {
-        self.transactions
+impl Run {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            feedback: connected(),
+            now: ms(0),
+            lsn: 20,
+            transactions: BTreeMap::new(),
+            undelivered: VecDeque::new(),
+            delivered: None,
+            acknowledged: None,
+            confirmed: Lsn(0),
+        }
+    }
+
+    fn step(&mut self) {
+        self.now += ms(self.random.random_range(0..400));
+        match self.random.random_range(0..10) {
+            0..4 => self.transaction(),
+            4 => self.message(),
+            5 => {
+                self.lsn += 100;
+                let keepalive = ping(self.lsn, 0, self.random.random());
+                self.feedback.keepalive(self.now, keepalive);
+            }
+            6..8 => {
+                let count = self.random.random_range(0..=self.undelivered.len());
+                self.deliver(count);
+            }
+            _ => self.acknowledge(),
+        }
+        self.check();
+        if let Some(update) = self.feedback.poll(self.now) {
+            assert_eq!(update.confirmed, self.confirmed);
+            assert!(update.received >= update.confirmed);
+        }
+        assert!(
+            self.feedback.deadline() > self.now,
+            "it has something to say still"
+        );
+        assert!(self.feedback.deadline() <= self.now + INTERVAL);
+    }
+
+    /// A transaction, cut by a reconnection now and then and sent again whole.
+    fn transaction(&mut self) {
+        let (change, commit, end) = (Lsn(self.lsn + 1), self.lsn + 50, self.lsn + 60);
+        let events = self.random.random_range(0..4_u32);
+        let mut known = 0;
+        if self.random.random_range(0..8) == 0 {
+            known = self.random.random_range(0..=events);
+            self.feedback.begin();
+            for index in 0..known {
+                self.feedback.event(at(commit, index));
+                self.undelivered.push_back((change, at(commit, index)));
+            }
+            self.feedback.connected(self.now, INTERVAL);
+            let keepalive = ping(self.lsn, 0, self.random.random());
+            self.feedback.keepalive(self.now, keepalive);
+            self.check();
+        }
+        self.feedback.begin();
+        for index in 0..events {
+            self.feedback.event(at(commit, index));
+            if index >= known {
+                self.undelivered.push_back((change, at(commit, index)));
+            }
+        }
+        if let Some(last) = events.checked_sub(1) {
+            self.transactions.insert(commit, (end, at(commit, last)));
+        }
+        self.feedback.commit(Lsn(commit), Lsn(end));
+        self.feedback.received(self.now, Lsn(commit));
+        self.lsn = end;
+    }
+
+    /// A message of no transaction.
+    fn message(&mut self) {
+        let lsn = self.lsn + 10;
+        self.feedback.event(at(lsn, 0));
+        self.undelivered.push_back((Lsn(lsn), at(lsn, 0)));
+        self.transactions.insert(lsn, (lsn + 1, at(lsn, 0)));
+        self.lsn = lsn + 10;
+    }
+
+    fn deliver(&mut self, count: usize) {
+        let batch: Vec<_> = self.undelivered.drain(..count).collect();
+        self.delivered = batch
+            .last()
+            .map(|(_, position)| *position)
+            .or(self.delivered);
+        self.feedback.delivered(batch.into_iter());
+    }
+
+    /// Something between the first event and the last one delivered.
+    fn acknowledge(&mut self) {
+        let Some(last) = self.delivered else { return };
+        let back = self.random.random_range(0..300);
+        let index = self.random.random_range(0..4);
+        let position = last.min(at(last.commit_lsn.0.saturating_sub(back), index));
+        self.acknowledged = self.acknowledged.max(Some(position));
+        self.feedback.acknowledge(position).unwrap();
+    }
+
+    /// Confirmed never falls and never passes an event that was not acknowledged.
+    fn check(&mut self) {
+        let confirmed = self.feedback.confirmed();
+        assert!(confirmed >= self.confirmed, "it fell");
+        self.confirmed = confirmed;
+        let mut ended = self
+            .transactions
             .values()
-            .filter(|(end, _)| *end <= confirmed.0)
-            .all(|(_, last)| Some(*last) <= self.acknowledged)
+            .filter(|(end, _)| *end <= confirmed.0);
+        assert!(
+            ended.all(|(_, last)| Some(*last) <= self.acknowledged),
+            "{confirmed}"
+        );
+    }
+
+    /// Everything delivered and acknowledged, then silence: confirmed reaches the end of WAL.
+    fn finish(mut self) {
+        self.deliver(self.undelivered.len());
+        if let Some(last) = self.delivered {
+            self.feedback.acknowledge(last).unwrap();
+        }
+        let asked = (0..3).any(|_| {
+            self.now = self.feedback.deadline().max(self.now);
+            self.feedback
+                .poll(self.now)
+                .is_some_and(|update| update.reply)
+        });
+        assert!(asked, "nobody asked");
+        self.feedback
+            .keepalive(self.now, ping(self.lsn + 1000, 0, false));
+        assert_eq!(self.feedback.confirmed(), Lsn(self.lsn + 1000));
     }
 }
 
 #[test]
 fn random_runs_never_confirm_what_is_not_acknowledged_and_always_get_on() {
     for seed in 0..400 {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut feedback = connected();
-        let mut world = World::default();
-        let mut now = ms(0);
-        let mut lsn = 20_u64;
-        let mut last_confirmed = Lsn(0);
-        let mut undelivered: VecDeque<(Lsn, Position)> = VecDeque::new();
-        let mut delivered: Option<Position> = None;
+        println!("seed {seed}");
+        let mut run = Run::new(seed);
         for _ in 0..300 {
-            now += ms(random.random_range(0..400));
-            match random.random_range(0..10) {
-                0..4 => {
-                    // A transaction, cut by a reconnection now and then and sent again whole.
-                    let (commit, end) = (lsn + 50, lsn + 60);
-                    let events = random.random_range(0..4_u32);
-                    let cut = random.random_range(0..8) == 0;
-                    let mut known = 0;
-                    if cut {
-                        known = random.random_range(0..=events);
-                        feedback.begin();
-                        for index in 0..known {
-                            feedback.event(at(commit, index));
-                            undelivered.push_back((Lsn(lsn + 1), at(commit, index)));
-                        }
-                        feedback.connected(now, INTERVAL);
-                        feedback.keepalive(now, ping(lsn, 0, random.random()));
-                        assert!(world.allows(feedback.confirmed()), "seed {seed}");
-                    }
-                    feedback.begin();
-                    for index in 0..events {
-                        feedback.event(at(commit, index));
-                        if index >= known {
-                            undelivered.push_back((Lsn(lsn + 1), at(commit, index)));
-                        }
-                    }
-                    if let Some(last) = events.checked_sub(1) {
-                        world.transactions.insert(commit, (end, at(commit, last)));
-                    }
-                    feedback.commit(Lsn(commit), Lsn(end));
-                    feedback.received(now, Lsn(commit));
-                    lsn = end;
-                }
-                4 => {
-                    lsn += 10;
-                    feedback.event(at(lsn, 0));
-                    undelivered.push_back((Lsn(lsn), at(lsn, 0)));
-                    world.transactions.insert(lsn, (lsn + 1, at(lsn, 0)));
-                    lsn += 10;
-                }
-                5 => {
-                    lsn += 100;
-                    feedback.keepalive(now, ping(lsn, 0, random.random()));
-                }
-                6..8 => {
-                    let count = random.random_range(0..=undelivered.len());
-                    let batch: Vec<_> = undelivered.drain(..count).collect();
-                    delivered = batch.last().map(|(_, position)| *position).or(delivered);
-                    feedback.delivered(batch.into_iter());
-                }
-                _ => {
-                    let Some(last) = delivered else { continue };
-                    let commit_lsn = last
-                        .commit_lsn
-                        .0
-                        .saturating_sub(random.random_range(0..300));
-                    let position = last.min(at(commit_lsn, random.random_range(0..4)));
-                    world.acknowledged = world.acknowledged.max(Some(position));
-                    feedback.acknowledge(position).unwrap();
-                }
-            }
-            let confirmed = feedback.confirmed();
-            assert!(confirmed >= last_confirmed, "seed {seed}: fell");
-            assert!(
-                world.allows(confirmed),
-                "seed {seed}: {confirmed} is not acknowledged"
-            );
-            last_confirmed = confirmed;
-            if let Some(update) = feedback.poll(now) {
-                assert_eq!(update.confirmed, confirmed);
-                assert!(update.received >= update.confirmed, "seed {seed}");
-            }
-            assert!(
-                feedback.deadline() > now,
-                "seed {seed}: says it has something to say"
-            );
-            assert!(feedback.deadline() <= now + INTERVAL);
+            run.step();
         }
-        // Everything delivered and acknowledged, then silence: confirmed reaches the end of WAL.
-        let rest: Vec<_> = undelivered.drain(..).collect();
-        delivered = rest.last().map(|(_, position)| *position).or(delivered);
-        feedback.delivered(rest.into_iter());
-        if let Some(last) = delivered {
-            feedback.acknowledge(last).unwrap();
-        }
-        let asked = (0..3).any(|_| {
-            now = feedback.deadline().max(now);
-            feedback.poll(now).is_some_and(|update| update.reply)
-        });
-        assert!(asked, "seed {seed}: nobody asked");
-        feedback.keepalive(now, ping(lsn + 1000, 0, false));
-        assert_eq!(feedback.confirmed(), Lsn(lsn + 1000), "seed {seed}");
+        run.finish();
     }
 }

@@ -82,7 +82,7 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Date(_) => b"\"1970-01-01Z\"",
         Writer::Decimal(_) => b"\"AA==\"",
         Writer::DecimalDouble | Writer::Float(_) => b"0.0",
-        Writer::DecimalString(Some(_)) => b"\"0\"",
+        Writer::DecimalString(_) => b"\"0\"",
         Writer::Interval(_) => b"\"P0Y0M0DT0H0M0S\"",
         Writer::Time(_) => b"\"00:00:00Z\"",
         Writer::Timestamp(_) => b"\"1970-01-01T00:00:00Z\"",
