@@ -5,7 +5,9 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -25,6 +27,7 @@ pub(crate) struct Catalog {
     has_password: bool,
     connect_timeout: Duration,
     client: Option<Client>,
+    server_stopping: watch::Receiver<bool>,
 }
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -56,6 +59,7 @@ impl Catalog {
             has_password: config.password.is_some(),
             connect_timeout: config.connect_timeout,
             client: None,
+            server_stopping: watch::channel(false).1,
         }
     }
 
@@ -96,6 +100,16 @@ impl Catalog {
         self.query_once(sql, parameters).await
     }
 
+    /// Waits until the server ends the connection to shut down; an ordinary connection is told so
+    /// at once, one that streams only when it has been read to its end.
+    pub(crate) async fn server_stopping(&self) {
+        let mut stopping = self.server_stopping.clone();
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            // It ended for another reason.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Opens the connection anew.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
         self.client = None;
@@ -105,11 +119,18 @@ impl Catalog {
             .await
             .map_err(|_| self.late(doing, self.connect_timeout))?;
         let (client, connection) = connected.map_err(|error| self.error(&error, doing))?;
+        let (stopping, server_stopping) = watch::channel(false);
         tokio::spawn(async move {
-            // What is wrong with it, the next query says.
-            let _ = connection.await;
+            let ended = connection.await;
+            let code = ended.as_ref().err().and_then(tokio_postgres::Error::code);
+            let stops = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+            // What else may be wrong with it, the next query says.
+            if code.is_some_and(|code| stops.contains(code)) {
+                stopping.send_replace(true);
+            }
         });
         self.client = Some(client);
+        self.server_stopping = server_stopping;
         Ok(())
     }
 

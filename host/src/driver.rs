@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::connection::{Connection, Identity};
 use crate::engine::{Decoded, Engine, EngineError, Stop};
 use crate::error::{Error, SlotProblem};
+use crate::pace::{self, Pace};
 use crate::records::{Batch, Item, Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
 use crate::stream::{Clock, Shared};
@@ -192,6 +193,7 @@ impl Driver {
 
     /// Receives, decodes, hands over. Returns only when something is wrong or nobody listens.
     async fn receive(&mut self, receiver: &mut Receiver) -> End {
+        let mut pace = Pace::default();
         loop {
             let silence = self.config.receive_timeout;
             let received = match tokio::time::timeout(silence, receiver.receive()).await {
@@ -221,6 +223,9 @@ impl Driver {
                         Ok(true) => {}
                         Ok(false) => return End::Stopped,
                         Err(error) => return End::Failed(error),
+                    }
+                    if pace.came(now, bytes) {
+                        tokio::time::sleep(pace::WAIT).await;
                     }
                 }
             }
@@ -307,19 +312,28 @@ impl Driver {
             // No events, or none that are new.
             return Ok(true);
         }
-        self.handed = last;
         if let Some(handed) = handed {
             batch.drop_until(handed);
         }
-        let batch = match self.batches.try_send(Ok(batch)) {
-            Ok(()) => return Ok(true),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Ok(false),
-            Err(mpsc::error::TrySendError::Full(batch)) => batch,
-        };
-        self.set_blocked(true);
-        let sent = self.batches.send(batch).await;
-        self.set_blocked(false);
-        Ok(sent.is_ok())
+        if self.batches.capacity() == 0 {
+            self.set_blocked(true);
+            let room = self.wait_for_room().await;
+            self.set_blocked(false);
+            room?;
+        }
+        self.handed = last;
+        // Nobody else sends: there is room, or nobody listens.
+        Ok(self.batches.try_send(Ok(batch)).is_ok())
+    }
+
+    /// Waits for the consumer. A server that is stopping is not held up by one who does not read:
+    /// what it has not sent yet, it will send again.
+    async fn wait_for_room(&self) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            _ = self.batches.reserve() => Ok(()),
+            () = self.catalog.server_stopping() => Err(self.stopping()),
+        }
     }
 
     fn set_blocked(&self, blocked: bool) {

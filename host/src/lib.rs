@@ -27,6 +27,7 @@ mod driver;
 mod error;
 mod feedback;
 mod lsn;
+mod pace;
 mod replication;
 mod sandbox;
 mod slot;

@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use crate::decoder::{Call, Frame, Halt};
 use crate::envelope::Source;
+use crate::json::append;
 use crate::message::{Cell, OldTuple, Tuples};
 use crate::options::{Format, Options};
 use crate::reader::Malformed;
@@ -107,11 +108,11 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             .map_err(|invalid| self.invalid(invalid))?;
         event.end_key(self.call.records);
         self.call.unchanged.clear();
-        self.call.records.extend_from_slice(b"{\"before\":");
+        append(b"{\"before\":", self.call.records);
         let before = self.row(before, &tuples.old)?;
         // Only `after` has unchanged columns: an old tuple was read from disk.
         self.call.unchanged.clear();
-        self.call.records.extend_from_slice(b",\"after\":");
+        append(b",\"after\":", self.call.records);
         let after = self.row(after, &tuples.new)?;
         self.finish(event, op, before, after, headers)
     }
@@ -120,9 +121,9 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         let mut event = EventWriter::begin(self.call.records);
         event.end_key(self.call.records);
         self.call.unchanged.clear();
-        self.call.records.extend_from_slice(b"{\"before\":");
+        append(b"{\"before\":", self.call.records);
         let before = self.row(None, &[])?;
-        self.call.records.extend_from_slice(b",\"after\":");
+        append(b",\"after\":", self.call.records);
         let after = self.row(None, &[])?;
         self.finish(event, b't', before, after, &[])
     }
@@ -155,7 +156,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                     self.call.records,
                 )
                 .map_err(|invalid| self.invalid(invalid))?,
-            None => self.call.records.extend_from_slice(b"null"),
+            None => append(b"null", self.call.records),
         }
         Ok(start..self.call.records.len())
     }
@@ -169,29 +170,29 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         headers: &[u8],
     ) -> Result<(), Halt> {
         let records = &mut *self.call.records;
-        records.extend_from_slice(b",\"source\":");
-        let start = records.len();
-        self.source.write(
-            &self.relation.source,
-            self.frame.lsn,
-            self.options.format,
-            records,
-        );
-        let source = start..records.len();
+        let (lsn, format) = (self.frame.lsn, self.options.format);
         self.counted += 1;
-        let block = self.metadata.map(|metadata| {
+        let source = if let Some(metadata) = self.metadata {
             let mut block = Vec::new();
             let collection = Some(self.relation.qualified_name.as_str());
-            metadata.write_block(
-                self.head.xid,
-                self.frame.lsn,
-                collection,
-                self.counted,
-                &mut block,
+            metadata.write_block(self.head.xid, lsn, collection, self.counted, &mut block);
+            records.extend_from_slice(b",\"source\":");
+            let start = records.len();
+            let digits = itoa::Buffer::new().format(lsn.0).as_bytes().to_vec();
+            self.source
+                .write(&self.relation.source, &digits, format, records);
+            let source = start..records.len();
+            self.call.close.write(op, Some(&block), records);
+            source
+        } else {
+            let parts = (
+                self.source,
+                self.relation.source.as_slice(),
+                &self.call.close,
             );
-            block
-        });
-        self.call.close.write(op, block.as_deref(), records);
+            let of = (self.relation.topic_id, op);
+            self.call.ending.write(of, parts, lsn, format, records)
+        };
         event.end_value(
             records,
             Parts {
@@ -200,7 +201,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                 source,
             },
         );
-        records.extend_from_slice(headers);
+        append(headers, records);
         self.close(event, op)
     }
 

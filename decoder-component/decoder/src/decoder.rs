@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::change::{Change, ChangeWriter};
-use crate::envelope::{Close, Source, SourceFacts};
+use crate::envelope::{Close, Ending, Source, SourceFacts};
 use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
 use crate::facts::{Facts, RelationFacts};
 use crate::json;
@@ -116,6 +116,7 @@ pub(crate) enum Halt {
 pub(crate) struct Call<'r> {
     now_us: i64,
     pub(crate) close: Close,
+    pub(crate) ending: Ending,
     pub(crate) unchanged: Vec<u32>,
     pub(crate) records: &'r mut Vec<u8>,
 }
@@ -161,6 +162,7 @@ impl Decoder {
         let mut call = Call {
             now_us,
             close: Close::new(now_us, self.options.format),
+            ending: Ending::default(),
             unchanged: Vec::new(),
             records,
         };
@@ -385,7 +387,7 @@ impl Decoder {
         tuples: &Tuples<'a>,
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        self.prepare_source();
+        self.prepare_source(call);
         let transaction = self
             .transaction
             .as_mut()
@@ -420,7 +422,7 @@ impl Decoder {
         relations: &[u32],
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        self.prepare_source();
+        self.prepare_source(call);
         let transaction = self
             .transaction
             .as_mut()
@@ -506,7 +508,7 @@ impl Decoder {
         pieces.prepare(&source, &self.options);
         pieces.write(
             b"\"schema\":\"\",\"table\":\"\"",
-            frame.lsn,
+            itoa::Buffer::new().format(frame.lsn.0).as_bytes(),
             format,
             call.records,
         );
@@ -585,8 +587,9 @@ impl Decoder {
             .ok_or_else(|| out_of_sequence("no transaction is open"))
     }
 
-    fn prepare_source(&mut self) {
+    fn prepare_source(&mut self, call: &mut Call<'_>) {
         if self.source_stale {
+            call.ending.forget();
             self.source.prepare(&self.source_facts, &self.options);
             self.source_stale = false;
         }

@@ -3,7 +3,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
+use crate::json::append;
 use crate::lsn::Lsn;
 use crate::options::{Format, Options};
 use crate::relation::write_name;
@@ -38,6 +40,62 @@ pub(crate) struct Close {
     bytes: Vec<u8>,
     /// Where what follows the transaction begins.
     rest_at: usize,
+}
+
+/// All that stands behind `after`, kept for the next event: between events of one transaction,
+/// relation and op nothing differs but the LSN.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// Topic id and op of the event it was written for.
+    of: Option<(u32, u8)>,
+    bytes: Vec<u8>,
+    source: Range<usize>,
+    lsn_at: [usize; 2],
+    lsn_digits: usize,
+}
+
+impl Ending {
+    /// Another transaction begins.
+    pub(crate) fn forget(&mut self) {
+        self.of = None;
+    }
+
+    /// Writes the ending and returns where in `out` the source block is.
+    pub(crate) fn write(
+        &mut self,
+        of: (u32, u8),
+        parts: (&Source, &[u8], &Close),
+        lsn: Lsn,
+        format: Format,
+        out: &mut Vec<u8>,
+    ) -> Range<usize> {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(lsn.0).as_bytes();
+        let start = out.len();
+        if self.of == Some(of) && self.lsn_digits == digits.len() {
+            out.extend_from_slice(&self.bytes);
+            for at in self.lsn_at {
+                if let Some(place) = out
+                    .get_mut(start + at..)
+                    .and_then(|rest| rest.get_mut(..digits.len()))
+                {
+                    place.copy_from_slice(digits);
+                }
+            }
+        } else {
+            let (source, relation, close) = parts;
+            self.bytes.clear();
+            append(b",\"source\":", &mut self.bytes);
+            let source_start = self.bytes.len();
+            self.lsn_at = source.write(relation, digits, format, &mut self.bytes);
+            self.source = source_start..self.bytes.len();
+            close.write(of.1, None, &mut self.bytes);
+            self.lsn_digits = digits.len();
+            self.of = Some(of);
+            out.extend_from_slice(&self.bytes);
+        }
+        start + self.source.start..start + self.source.end
+    }
 }
 
 impl Source {
@@ -108,32 +166,39 @@ impl Source {
         }
     }
 
-    /// Writes the block; `relation` is `"schema":…,"table":…`.
-    pub(crate) fn write(&self, relation: &[u8], lsn: Lsn, format: Format, out: &mut Vec<u8>) {
-        let mut digits = itoa::Buffer::new();
-        let lsn = digits.format(lsn.0).as_bytes();
-        let pieces: [&[u8]; 7] = match format {
-            Format::Debezium => [
-                &self.head,
-                lsn,
-                &self.times,
-                relation,
-                &self.xid,
-                lsn,
-                &self.tail,
-            ],
-            Format::Native => [
-                &self.head,
-                relation,
-                &self.xid,
-                lsn,
-                &self.times,
-                lsn,
-                &self.tail,
-            ],
-        };
-        for piece in pieces {
-            out.extend_from_slice(piece);
+    /// Writes the block and returns where in `out` the LSN stands; `relation` is
+    /// `"schema":…,"table":…`, `lsn` its digits.
+    pub(crate) fn write(
+        &self,
+        relation: &[u8],
+        lsn: &[u8],
+        format: Format,
+        out: &mut Vec<u8>,
+    ) -> [usize; 2] {
+        append(&self.head, out);
+        match format {
+            Format::Debezium => {
+                let first = out.len();
+                append(lsn, out);
+                append(&self.times, out);
+                append(relation, out);
+                append(&self.xid, out);
+                let second = out.len();
+                append(lsn, out);
+                append(&self.tail, out);
+                [first, second]
+            }
+            Format::Native => {
+                append(relation, out);
+                append(&self.xid, out);
+                let first = out.len();
+                append(lsn, out);
+                append(&self.times, out);
+                let second = out.len();
+                append(lsn, out);
+                append(&self.tail, out);
+                [first, second]
+            }
         }
     }
 }
@@ -179,11 +244,11 @@ impl Close {
 }
 
 pub(crate) fn write_i64(number: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    append(itoa::Buffer::new().format(number).as_bytes(), out);
 }
 
 pub(crate) fn write_u64(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    append(itoa::Buffer::new().format(number).as_bytes(), out);
 }
 
 fn write_xid(xid: Option<u32>, out: &mut Vec<u8>) {

@@ -72,14 +72,21 @@ fn write_string_body(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// Appends bytes as they are. Copies of a constant size are much cheaper than others, so short
-/// text is copied in pieces that overlap.
+/// Appends bytes as they are. Copies of a constant size are much cheaper than others, in the
+/// sandbox above all, where the latter are calls into the host: so short text is copied in pieces,
+/// the last of which overlaps the one before.
 #[inline]
 pub(crate) fn append(text: &[u8], out: &mut Vec<u8>) {
-    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        if text.len() > CHUNK {
-            return out.extend_from_slice(text);
+    if text.len() > APPEND_IN_PIECES_MAX {
+        out.extend_from_slice(text);
+    } else if let Some(last) = text.last_chunk::<16>() {
+        let end = out.len().saturating_add(text.len());
+        for piece in text.as_chunks::<16>().0 {
+            out.extend_from_slice(piece);
         }
+        out.truncate(end.saturating_sub(16));
+        out.extend_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
         let end = out.len().saturating_add(text.len());
         out.extend_from_slice(first);
         out.truncate(end.saturating_sub(8));
@@ -95,6 +102,9 @@ pub(crate) fn append(text: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+/// Longer text is copied by a call.
+const APPEND_IN_PIECES_MAX: usize = 128;
 
 /// Writes bytes as `binary.handling.mode` wants them, quoted.
 pub(crate) fn write_binary(bytes: &[u8], mode: BinaryMode, out: &mut Vec<u8>) {

@@ -36,30 +36,37 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
         self.array(field).map(u16::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, Malformed> {
         self.array(field).map(u32::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn i32(&mut self, field: &'static str) -> Result<i32, Malformed> {
         self.array(field).map(i32::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
         self.array(field).map(u64::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self, field: &'static str) -> Result<i64, Malformed> {
         self.array(field).map(i64::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, n: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
         match self.rest.split_at_checked(n) {
             Some((taken, rest)) => {
@@ -96,6 +103,7 @@ impl<'a> Reader<'a> {
         Err(self.malformed(DecodeErrorKind::Trailing, "end of message"))
     }
 
+    #[cold]
     pub(crate) fn malformed(&self, kind: DecodeErrorKind, detail: &str) -> Malformed {
         Malformed {
             kind,
@@ -104,6 +112,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Malformed> {
         match self.rest.split_first_chunk::<N>() {
             Some((taken, rest)) => {

@@ -60,7 +60,11 @@ impl EventWriter {
     /// Leaves room for the fixed part; the key follows.
     pub(crate) fn begin(records: &mut Vec<u8>) -> Self {
         let start = records.len();
-        records.extend_from_slice(&[0; EVENT_HEAD_BYTES]);
+        // In pieces: a copy of this size would be a call.
+        for _ in 0..EVENT_HEAD_BYTES / 16 {
+            records.extend_from_slice(&[0; 16]);
+        }
+        records.extend_from_slice(&[0; EVENT_HEAD_BYTES % 16]);
         Self {
             start,
             key_end: 0,
@@ -92,7 +96,6 @@ impl EventWriter {
             records.extend_from_slice(&column.to_le_bytes());
         }
         let key_start = self.start + EVENT_HEAD_BYTES;
-        let mut fixed = Fixed::<EVENT_HEAD_BYTES>::new(KIND_EVENT);
         let flags = if headers_end > self.value_end {
             FLAG_HEADERS
         } else {
@@ -102,31 +105,45 @@ impl EventWriter {
         } else {
             FLAG_NO_TRANSACTION
         };
-        fixed.put(0, length(self.start..records.len())?.to_le_bytes());
-        fixed.put(5, [head.op, flags]);
-        fixed.put(8, head.position.commit_lsn.0.to_le_bytes());
-        fixed.put(16, head.position.index.to_le_bytes());
-        fixed.put(20, head.position.sub.to_le_bytes());
-        fixed.put(24, head.lsn.0.to_le_bytes());
-        fixed.put(32, head.commit_ts_us.to_le_bytes());
-        fixed.put(40, head.xid.to_le_bytes());
-        fixed.put(44, head.topic_id.to_le_bytes());
-        fixed.put(48, length(key_start..self.key_end)?.to_le_bytes());
-        fixed.put(52, length(self.key_end..self.value_end)?.to_le_bytes());
-        fixed.put(56, length(self.value_end..headers_end)?.to_le_bytes());
-        fixed.put(60, length(0..unchanged.len())?.to_le_bytes());
-        let parts = [self.parts.before, self.parts.after, self.parts.source];
-        for (part, at) in parts.into_iter().zip([64, 72, 80]) {
-            if !part.is_empty() {
-                fixed.put(at, length(self.key_end..part.start)?.to_le_bytes());
-                fixed.put(at + 4, length(part)?.to_le_bytes());
+        let lengths = [
+            length(key_start..self.key_end)?,
+            length(self.key_end..self.value_end)?,
+            length(self.value_end..headers_end)?,
+            length(0..unchanged.len())?,
+        ];
+        let whole = length(self.start..records.len())?;
+        let key_end = self.key_end;
+        let place = |part: Range<usize>| {
+            if part.is_empty() {
+                Ok([0, 0])
+            } else {
+                Ok([length(key_end..part.start)?, length(part)?])
             }
-        }
-        if let Some(place) = records
+        };
+        let parts = [
+            place(self.parts.before)?,
+            place(self.parts.after)?,
+            place(self.parts.source)?,
+        ];
+        // Field by field in its place: a copy of this size would be a call.
+        let fixed = records
             .get_mut(self.start..)
             .and_then(<[u8]>::first_chunk_mut::<EVENT_HEAD_BYTES>)
-        {
-            *place = fixed.bytes;
+            .ok_or(RecordTooLong)?;
+        put(fixed, 0, whole.to_le_bytes());
+        put(fixed, 4, [KIND_EVENT, head.op, flags, 0]);
+        put(fixed, 8, head.position.commit_lsn.0.to_le_bytes());
+        put(fixed, 16, head.position.index.to_le_bytes());
+        put(fixed, 20, head.position.sub.to_le_bytes());
+        put(fixed, 24, head.lsn.0.to_le_bytes());
+        put(fixed, 32, head.commit_ts_us.to_le_bytes());
+        put(fixed, 40, head.xid.to_le_bytes());
+        put(fixed, 44, head.topic_id.to_le_bytes());
+        for (length, at) in lengths.into_iter().zip([48, 52, 56, 60]) {
+            put(fixed, at, length.to_le_bytes());
+        }
+        for (part, at) in parts.into_iter().flatten().zip([64, 68, 72, 76, 80, 84]) {
+            put(fixed, at, part.to_le_bytes());
         }
         Ok(())
     }
@@ -165,14 +182,18 @@ pub(crate) fn write_topic(topic: &Topic<'_>, out: &mut Vec<u8>) -> Result<(), Re
         topic.table.as_bytes(),
         topic.headers,
     ];
-    let mut fixed = Fixed::<36>::new(KIND_TOPIC);
-    fixed.put(8, topic.id.to_le_bytes());
-    fixed.put(12, topic.relation.to_le_bytes());
+    let mut fixed = fixed::<36>(KIND_TOPIC);
+    put(&mut fixed, 8, topic.id.to_le_bytes());
+    put(&mut fixed, 12, topic.relation.to_le_bytes());
     for (string, at) in strings.iter().zip([16, 20, 24, 28]) {
-        fixed.put(at, length(0..string.len())?.to_le_bytes());
+        put(&mut fixed, at, length(0..string.len())?.to_le_bytes());
     }
-    fixed.put(32, length(0..topic.columns.len())?.to_le_bytes());
-    out.extend_from_slice(&fixed.bytes);
+    put(
+        &mut fixed,
+        32,
+        length(0..topic.columns.len())?.to_le_bytes(),
+    );
+    out.extend_from_slice(&fixed);
     for string in strings {
         out.extend_from_slice(string);
     }
@@ -193,46 +214,36 @@ pub(crate) fn write_topic(topic: &Topic<'_>, out: &mut Vec<u8>) -> Result<(), Re
 }
 
 pub(crate) fn write_begin(transaction: &Transaction, out: &mut Vec<u8>) {
-    let mut fixed = Fixed::<28>::new(KIND_BEGIN);
-    fixed.put(0, 28_u32.to_le_bytes());
-    fixed.put(8, transaction.commit_lsn.0.to_le_bytes());
-    fixed.put(16, transaction.commit_ts_us.to_le_bytes());
-    fixed.put(24, transaction.xid.to_le_bytes());
-    out.extend_from_slice(&fixed.bytes);
+    let mut fixed = fixed::<28>(KIND_BEGIN);
+    put(&mut fixed, 0, 28_u32.to_le_bytes());
+    put(&mut fixed, 8, transaction.commit_lsn.0.to_le_bytes());
+    put(&mut fixed, 16, transaction.commit_ts_us.to_le_bytes());
+    put(&mut fixed, 24, transaction.xid.to_le_bytes());
+    out.extend_from_slice(&fixed);
 }
 
 pub(crate) fn write_commit(transaction: &Transaction, end_lsn: Lsn, out: &mut Vec<u8>) {
-    let mut fixed = Fixed::<40>::new(KIND_COMMIT);
-    fixed.put(0, 40_u32.to_le_bytes());
-    fixed.put(8, transaction.commit_lsn.0.to_le_bytes());
-    fixed.put(16, transaction.commit_ts_us.to_le_bytes());
-    fixed.put(24, transaction.xid.to_le_bytes());
-    fixed.put(28, transaction.events.to_le_bytes());
-    fixed.put(32, end_lsn.0.to_le_bytes());
-    out.extend_from_slice(&fixed.bytes);
+    let mut fixed = fixed::<40>(KIND_COMMIT);
+    put(&mut fixed, 0, 40_u32.to_le_bytes());
+    put(&mut fixed, 8, transaction.commit_lsn.0.to_le_bytes());
+    put(&mut fixed, 16, transaction.commit_ts_us.to_le_bytes());
+    put(&mut fixed, 24, transaction.xid.to_le_bytes());
+    put(&mut fixed, 28, transaction.events.to_le_bytes());
+    put(&mut fixed, 32, end_lsn.0.to_le_bytes());
+    out.extend_from_slice(&fixed);
 }
 
-/// The fixed part of a record: put together on the stack, copied once.
-struct Fixed<const N: usize> {
-    bytes: [u8; N],
+/// The fixed part of a record that has nothing in it but its kind.
+fn fixed<const N: usize>(kind: u8) -> [u8; N] {
+    let mut bytes = [0; N];
+    put(&mut bytes, 4, [kind]);
+    bytes
 }
 
-impl<const N: usize> Fixed<N> {
-    fn new(kind: u8) -> Self {
-        let mut fixed = Self { bytes: [0; N] };
-        fixed.put(4, [kind]);
-        fixed
-    }
-
-    #[inline]
-    fn put<const M: usize>(&mut self, at: usize, field: [u8; M]) {
-        if let Some(place) = self
-            .bytes
-            .get_mut(at..)
-            .and_then(<[u8]>::first_chunk_mut::<M>)
-        {
-            *place = field;
-        }
+#[inline]
+fn put<const N: usize, const M: usize>(bytes: &mut [u8; N], at: usize, field: [u8; M]) {
+    if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<M>) {
+        *place = field;
     }
 }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
 use crate::facts::{ColumnFacts, RelationFacts};
-use crate::json;
+use crate::json::{self, append};
 use crate::message::{Cell, RelationBody};
 use crate::options::{Format, Options};
 use crate::record::{RecordTooLong, TOPIC_ID_BYTES, Topic, TopicColumn, write_topic};
@@ -43,13 +43,22 @@ pub(crate) struct Column {
     /// Where it stands in a tuple.
     tuple_index: usize,
     /// `,"name":`
-    literal: Vec<u8>,
+    literal: Literal,
     rendering: Rendering,
     /// JSON for NULL, and for what was not sent.
     null: Vec<u8>,
+    /// `null` is something else than null.
+    null_stands_in: bool,
     /// JSON for a TOASTed value that was not sent.
     unavailable: Vec<u8>,
     in_identity: bool,
+}
+
+/// Bytes written again and again: padded, so that most are copied by one store of constant size.
+#[derive(Clone, Debug)]
+enum Literal {
+    Short { padded: [u8; 32], len: u8 },
+    Long(Vec<u8>),
 }
 
 /// Which tuple a row is made of.
@@ -98,7 +107,8 @@ impl Relation {
                         Column {
                             name: column.name.to_owned(),
                             tuple_index,
-                            literal: literal(column.name, options.format),
+                            literal: Literal::member(column.name, options.format),
+                            null_stands_in: null != b"null",
                             null,
                             unavailable: rendering.unavailable(),
                             rendering,
@@ -238,10 +248,39 @@ impl Relation {
     }
 }
 
+impl Literal {
+    /// What stands before the value of member `name`.
+    fn member(name: &str, format: Format) -> Self {
+        let mut bytes = b",".to_vec();
+        write_name(name, format, &mut bytes);
+        bytes.push(b':');
+        let mut padded = [0; 32];
+        match (padded.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(&bytes);
+                Self::Short { padded, len }
+            }
+            _ => Self::Long(bytes),
+        }
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Short { padded, len } => {
+                let end = out.len().saturating_add(usize::from(*len));
+                out.extend_from_slice(padded);
+                out.truncate(end);
+            }
+            Self::Long(bytes) => append(bytes, out),
+        }
+    }
+}
+
 impl Column {
     #[inline]
     fn write<'a>(&self, cell: Cell<'a>, out: &mut Vec<u8>) -> Result<(), InvalidCell<'a>> {
-        out.extend_from_slice(&self.literal);
+        self.literal.write(out);
         match cell {
             Cell::Text(text) => {
                 let start = out.len();
@@ -253,13 +292,13 @@ impl Column {
                         invalid,
                     })?;
                 // A value the format cannot express is null, and treated like one.
-                if self.null != b"null" && out.get(start..) == Some(b"null") {
+                if self.null_stands_in && out.get(start..) == Some(b"null") {
                     out.truncate(start);
                     out.extend_from_slice(&self.null);
                 }
             }
-            Cell::Null => out.extend_from_slice(&self.null),
-            Cell::Unchanged => out.extend_from_slice(&self.unavailable),
+            Cell::Null => append(&self.null, out),
+            Cell::Unchanged => append(&self.unavailable, out),
         }
         Ok(())
     }
@@ -316,13 +355,6 @@ fn close_object(start: usize, out: &mut Vec<u8>) {
         None => out.push(b'{'),
     }
     out.push(b'}');
-}
-
-fn literal(name: &str, format: Format) -> Vec<u8> {
-    let mut literal = b",".to_vec();
-    write_name(name, format, &mut literal);
-    literal.push(b':');
-    literal
 }
 
 fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Options) -> Vec<u8> {
