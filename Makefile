@@ -3,6 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 # One profile, and in each command all crates or HOSTS: a crate chosen alone would have its
 # dependencies with other features, and wasmtime would be compiled again. The decoder, which does
@@ -20,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## Lists these commands.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' Makefile
 
 .PHONY: bootstrap
 bootstrap: ## Installs what is missing on this machine; quick when all is there.

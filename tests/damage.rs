@@ -1,5 +1,10 @@
 //! A stream that is damaged on its way: a real PostgreSQL behind a proxy that changes one byte.
 //! Needs a superuser's URL in `PGOUTPUT_TEST_URL`.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test stops where its server is not as expected"
+)]
 
 use std::time::Duration;
 

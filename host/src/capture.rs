@@ -217,8 +217,8 @@ fn push_hex(bytes: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
     rest.is_empty().then_some(())
 }
 
-const LINE_MEMBERS: &str = "members \"lsn\", \"end_lsn\" and \"hex\" (strings) and \"server_ts_us\" \
-                            (a whole number)";
+const LINE_MEMBERS: &str = "members \"lsn\", \"end_lsn\" and \"hex\" (strings) and \
+                            \"server_ts_us\" (a whole number)";
 
 /// 2000-01-01 in µs since 1970-01-01: the wire's clock starts there.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;

@@ -91,10 +91,14 @@ impl Driver {
     pub(crate) async fn run(mut self, first: Link) -> Result<(), Error> {
         let mut link = first;
         loop {
+            let began = self.shared.clock.now();
             let error = match self.stream(link).await {
                 (End::Stopped, last_word) => return last_word,
                 (End::Failed(error), _) => error,
             };
+            if self.shared.clock.now() > began + self.config.reconnect.delay_max {
+                self.attempts = 0;
+            }
             let shared = Arc::clone(&self.shared);
             link = tokio::select! {
                 biased;
@@ -157,24 +161,18 @@ impl Driver {
         receiver: &mut Receiver,
     ) -> Result<(), Error> {
         let good_bye = async {
-            let mut sender = match (&mut confirming).await {
-                Ok(sender) => sender?,
-                Err(_) => return Ok(()),
-            };
+            let mut sender = (&mut confirming).await.ok()?.ok()?;
             let farewell = self.shared.feedback().farewell();
-            sender.close(farewell, Clock::unix_us()).await?;
+            sender.close(farewell, Clock::unix_us()).await.ok()?;
             self.shared.feedback().told(farewell);
-            Ok(())
+            Some(())
         };
-        // Reading on makes the server come to our last words, and its closing says it has.
-        let both = async { tokio::join!(good_bye, receiver.drain()).0 };
-        let result = tokio::time::timeout(GOOD_BYE_MAX, both).await;
+        // Reading on makes the server come to our last words, and its closing says it has. One
+        // that does not close in time has them on the wire, or takes nothing any more.
+        let both = async { tokio::join!(good_bye, receiver.drain()) };
+        let _ = tokio::time::timeout(GOOD_BYE_MAX, both).await;
         confirming.abort();
-        match result {
-            Ok(result) => result,
-            // It is on the wire and the server has not closed yet, or it takes nothing any more.
-            Err(_) => self.unsent(),
-        }
+        self.unsent()
     }
 
     /// An error if the server cannot know everything that was acknowledged.
@@ -299,7 +297,7 @@ impl Driver {
             for item in batch.items() {
                 match item {
                     Item::Begin(_) => feedback.begin(),
-                    Item::Commit(commit) => feedback.commit(commit.commit_lsn, commit.end_lsn),
+                    Item::Commit(commit) => feedback.commit(commit.end_lsn),
                     Item::Event(event) => {
                         feedback.event(event.position());
                         last = Some(event.position());

@@ -42,8 +42,6 @@ pub(crate) struct Feedback {
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,
     open: Open,
-    /// The highest commit LSN whose commit has been read.
-    committed: Lsn,
     /// The last event handed to the consumer.
     delivered: Option<Position>,
     /// The highest LSN among the changes handed to the consumer.
@@ -107,7 +105,6 @@ impl Feedback {
             told: start,
             pending: VecDeque::new(),
             open: Open::No,
-            committed: Lsn(0),
             delivered: None,
             delivered_lsn: Lsn(0),
             acknowledged: None,
@@ -157,8 +154,8 @@ impl Feedback {
         if self.open != Open::No {
             self.open = Open::Last(position);
         } else if self.is_news(position) {
-            // A non-transactional message has no commit. It is not sent again where streaming starts
-            // behind its start (`logicalmsg_decode`, decode.c), and no record lies in between.
+            // A non-transactional message has no commit. It is not sent again where streaming
+            // starts behind its start (`logicalmsg_decode`, decode.c), and no record lies between.
             let end = Lsn(position.commit_lsn.0.saturating_add(1));
             self.push(Pending {
                 last: position,
@@ -168,14 +165,10 @@ impl Feedback {
     }
 
     /// The open transaction ends; `end_lsn` is what may be confirmed when all of it is done.
-    pub(crate) fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) {
+    pub(crate) fn commit(&mut self, end_lsn: Lsn) {
         let open = std::mem::replace(&mut self.open, Open::No);
-        // Sent again after a reconnection: its entry is there, or it is confirmed.
-        if commit_lsn <= self.committed {
-            return;
-        }
-        self.committed = commit_lsn;
         match open {
+            // Otherwise it was sent again: its entry is there, or it is confirmed.
             Open::Last(last) if self.is_news(last) => self.push(Pending { last, end: end_lsn }),
             _ => self.extend(end_lsn),
         }

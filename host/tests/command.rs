@@ -542,6 +542,21 @@ mod with_a_server {
     }
 
     #[test]
+    fn stream_notices_that_its_reader_is_gone_while_nothing_happens() {
+        let stage = Stage::new("command_quiet");
+        stage.insert(1, 1);
+        let mut child = stage.stream(&[]).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(output.status.code(), Some(0));
+    }
+
+    #[test]
     fn stream_says_what_to_run_where_slot_or_publication_is_missing() {
         let url = url();
         let (code, error) = failure(&["stream", &url, "--slot", "no_slot", "--publication", "p"]);

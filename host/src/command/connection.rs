@@ -10,11 +10,11 @@ use super::failure::Failure;
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// Connection as postgresql://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(value_name = "URL", env = "PGOUTPUT_URL", hide_env_values = true)]
+    /// The same as --url
+    #[arg(value_name = "URL")]
     positional: Option<String>,
-    /// The same, as a flag
-    #[arg(long, value_name = "URL", conflicts_with = "positional")]
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, value_name = "URL", env = "PGOUTPUT_URL", hide_env_values = true)]
     url: Option<String>,
     /// Host name, address or socket directory
     #[arg(
@@ -46,7 +46,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// For the replication stream. `given` tells what of it stood on the command line.
     pub(crate) fn stream_config(&self, given: &ArgMatches) -> Result<Config, Error> {
-        let Some(url) = self.url() else {
+        let Some(url) = self.url(given)? else {
             let database = self.database.as_deref().unwrap_or(&self.user);
             let config = Config::new(database)
                 .host(&self.host)
@@ -79,7 +79,7 @@ impl Connection {
     /// For ordinary SQL on the same server.
     pub(crate) fn sql_config(&self, given: &ArgMatches) -> Result<tokio_postgres::Config, Failure> {
         let mut config = tokio_postgres::Config::new();
-        let url = self.url();
+        let url = self.url(given)?;
         if let Some(url) = url {
             // tokio-postgres quotes what it does not understand, which may be the password:
             // the stream's own parser is asked first, and its errors are the ones shown.
@@ -116,15 +116,21 @@ impl Connection {
         Ok(config)
     }
 
-    fn url(&self) -> Option<&str> {
-        self.url.as_deref().or(self.positional.as_deref())
+    fn url(&self, given: &ArgMatches) -> Result<Option<&str>, Error> {
+        if self.positional.is_some() && flag(given, "url") {
+            return Err(Error::Configuration {
+                setting: "url".to_owned(),
+                reason: "given twice, with --url and without".to_owned(),
+            });
+        }
+        Ok(self.positional.as_deref().or(self.url.as_deref()))
     }
 
     /// The password to use with `url`: the flag's, or the environment's where the URL has none.
     fn password_beside(&self, url: &str, given: &ArgMatches) -> Option<&str> {
-        let login = url
-            .split_once("://")
-            .and_then(|(_, rest)| rest.rsplit_once('@'));
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let login = authority.rsplit_once('@');
         let has_one = login.is_some_and(|(login, _)| login.contains(':'))
             || url
                 .split(['?', '&'])
@@ -134,6 +140,18 @@ impl Connection {
             .as_deref()
             .filter(|_| flag(given, "password") || !has_one)
     }
+}
+
+/// `host:port` of `config`, for messages.
+pub(crate) fn address(config: &tokio_postgres::Config) -> String {
+    use tokio_postgres::config::Host;
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    format!("{host}:{}", config.get_ports().first().unwrap_or(&5432))
 }
 
 fn flag(given: &ArgMatches, name: &str) -> bool {

@@ -16,8 +16,8 @@ use super::{Format, options};
 #[command(
     about = "Decodes a recorded stream to lines of JSON, without a server",
     after_help = "Each line is {\"topic\":…,\"key\":…,\"value\":…,\"headers\":…}.\n\
-        A capture holds one message a line, {\"lsn\",\"end_lsn\",\"server_ts_us\",\"hex\"}; a catalog\n\
-        is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}."
+        A capture holds one message a line, {\"lsn\",\"end_lsn\",\"server_ts_us\",\"hex\"};\n\
+        a catalog is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}."
 )]
 pub(crate) struct Arguments {
     /// Messages of the stream, one JSON object a line

@@ -10,7 +10,7 @@ use pgoutput_decoder_host::records::{Batch, Event};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_postgres::{Client, NoTls};
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::failure::Failure;
 use super::pretty::Pretty;
 use super::shop::{Books, Shop, TABLES, Tally};
@@ -21,8 +21,9 @@ use super::terminal::{self, Style};
 #[derive(Args)]
 #[command(
     about = "Shows a shop's changes as they arrive; removes what it made afterwards",
-    after_help = "Makes a schema, a publication and a slot (pgoutput_demo…), writes to them for a \
-        while,\nshows some of the changes and one whole event, counts all, and removes what it made."
+    after_help = "Makes a schema, a publication and a slot (pgoutput_demo…), writes to them \
+        for a while,\nshows some of the changes and one whole event, counts all, and removes \
+        what it made."
 )]
 pub(crate) struct Arguments {
     /// How long the shop is open
@@ -47,7 +48,6 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
 
     let client = connect(&sql).await?;
     let mut screen = Screen::new();
-    screen.title(&client, arguments.seconds).await?;
     remove(&client).await?;
     let watched = async {
         doing(
@@ -60,6 +60,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         let shop = doing("opening the shop", Shop::open(shop).await)?;
         let clock_ahead_us = clock_ahead_us(&client).await?;
         let mut stream = config.connect().await?;
+        screen.title(&client, arguments.seconds).await?;
         let open_for = Duration::from_secs(arguments.seconds);
         let watched = watch(&mut stream, shop, open_for, clock_ahead_us, &mut screen).await;
         watched.and(stream.stop().await.map_err(Failure::from))
@@ -76,7 +77,11 @@ fn setup() -> String {
 }
 
 async fn connect(config: &tokio_postgres::Config) -> Result<Client, Failure> {
-    let (client, connection) = doing("connecting", config.connect(NoTls).await)?;
+    let connected = config.connect(NoTls).await;
+    let (client, connection) = connected.map_err(|source| {
+        let address = connection::address(config);
+        Failure::Connect { address, source }
+    })?;
     // It ends with the client; what goes wrong with it, the client's next call says.
     tokio::spawn(connection);
     Ok(client)
@@ -128,6 +133,7 @@ async fn watch(
     let mut books: Option<Books> = None;
     let mut seen = Seen {
         clock_ahead_us,
+        opened_us: now_us() + clock_ahead_us,
         ..Seen::default()
     };
     let mut signals = Signals::new()?;
@@ -194,8 +200,10 @@ async fn watch(
 #[derive(Default)]
 struct Seen {
     changes: Tally,
-    /// From commit to here, µs, one for each event.
+    /// From commit to here, µs, one for each event committed since the shop has opened.
     latencies_us: Vec<i64>,
+    /// By the server's clock, µs since 1970-01-01.
+    opened_us: i64,
     /// How much later it is on the server's clock than on ours.
     clock_ahead_us: i64,
     /// The event shown in full: an update, with `before` and `after`.
@@ -210,8 +218,10 @@ impl Seen {
             let Some(op) = event.op() else { continue };
             let table = &event.topic().table;
             self.changes.add(table, op, 1);
-            self.latencies_us
-                .push((now_us - event.commit_ts_us()).max(0));
+            if event.commit_ts_us() >= self.opened_us {
+                self.latencies_us
+                    .push((now_us - event.commit_ts_us()).max(0));
+            }
             if self.example.is_none() && op == 'u' && table == "products" {
                 self.example = Some(event.clone());
             }
@@ -258,10 +268,9 @@ impl Screen {
         )?;
         let (version, database): (&str, &str) = (row.get(0), row.get(1));
         let title = format!("PostgreSQL {version}, database {database}");
-        self.say(&format!(
-            "{}\nA shop is open for {seconds} seconds; some of its changes, as they arrive:\n",
-            self.style.bold(&terminal::printable(&title))
-        ))
+        self.say(&self.style.bold(&terminal::printable(&title)))?;
+        let what = "some of its changes, as they arrive";
+        self.say(&format!("A shop opens for {seconds} seconds; {what}:\n"))
     }
 
     fn say(&mut self, text: &str) -> Result<(), Failure> {

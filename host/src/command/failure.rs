@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use pgoutput_decoder_host::Error;
 use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
-use pgoutput_decoder_host::engine::EngineError;
+use pgoutput_decoder_host::engine::{DecodeErrorKind, EngineError};
 use pgoutput_decoder_host::records::RecordError;
+use tokio_postgres::error::SqlState;
 
 use super::terminal::{self, Style};
 
@@ -17,6 +18,11 @@ use super::terminal::{self, Style};
 pub(crate) enum Failure {
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    #[error("connecting to the server at {address}: {}", server_text(.source))]
+    Connect {
+        address: String,
+        source: tokio_postgres::Error,
+    },
     #[error("{doing}: {}", server_text(.source))]
     Database {
         doing: &'static str,
@@ -72,7 +78,15 @@ impl Failure {
     /// The failure and its causes, each said once.
     fn text(&self) -> String {
         let mut text = self.to_string();
-        let mut cause = self.source();
+        let mut cause = match self {
+            // Said already, in the server's words.
+            Self::Connect { source, .. } | Self::Database { source, .. }
+                if source.as_db_error().is_some() =>
+            {
+                None
+            }
+            _ => self.source(),
+        };
         while let Some(error) = cause {
             let more = error.to_string();
             if !text.contains(&more) {
@@ -85,12 +99,18 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Database { source, .. } => source
-                .as_db_error()
-                .and_then(|error| error.hint())
-                .map(str::to_owned),
+            Self::Connect { source, .. } | Self::Database { source, .. } => database_hint(source),
             Self::Missing { .. } | Self::Mismatch { .. } => {
                 Some("this must not happen: please report it with the output above".to_owned())
+            }
+            Self::Replay(ReplayError::Decode { error, .. })
+                if error.kind == DecodeErrorKind::Unsupported =>
+            {
+                Some(
+                    "this version decodes protocol 1 in text form: record the stream with \
+                     proto_version '1' and without binary, streaming and two_phase"
+                        .to_owned(),
+                )
             }
             Self::Replay(ReplayError::Decode { .. }) => Some(
                 "the events of the messages before it were written, those of the rest were not; \
@@ -115,4 +135,22 @@ fn server_text(error: &tokio_postgres::Error) -> String {
         Some(server) => format!("{} (SQLSTATE {})", server.message(), server.code().code()),
         None => error.to_string(),
     }
+}
+
+/// The server's hint, or what helps where it has none.
+fn database_hint(error: &tokio_postgres::Error) -> Option<String> {
+    let server = error.as_db_error()?;
+    let ours = match *server.code() {
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "the demo needs a role that may create schemas in this database and has the \
+             REPLICATION attribute"
+        }
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {
+            "if it is about wal_level: ALTER SYSTEM SET wal_level = logical; then restart the \
+             server"
+        }
+        SqlState::OBJECT_IN_USE => "another demo seems to be running on this server",
+        _ => return server.hint().map(str::to_owned),
+    };
+    Some(server.hint().unwrap_or(ours).to_owned())
 }

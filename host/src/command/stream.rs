@@ -150,6 +150,8 @@ async fn write_all(stream: &mut Stream, writer: &mut Writer) -> Result<(), Failu
     let mut stdout = io::stdout();
     let mut buffer = Vec::with_capacity(2 * BUFFER_BYTES);
     let mut last = None;
+    let reader_gone = reader_gone();
+    tokio::pin!(reader_gone);
     loop {
         let ready = stream.try_next_batch();
         if buffer.len() >= BUFFER_BYTES || !matches!(ready, Ok(Some(_))) {
@@ -163,13 +165,36 @@ async fn write_all(stream: &mut Stream, writer: &mut Writer) -> Result<(), Failu
         }
         let batch = match ready? {
             Some(batch) => batch,
-            None => match stream.next_batch().await? {
-                Some(batch) => batch,
-                None => return Ok(()),
+            None => tokio::select! {
+                batch = stream.next_batch() => match batch? {
+                    Some(batch) => batch,
+                    None => return Ok(()),
+                },
+                () = &mut reader_gone => return Ok(()),
             },
         };
         last = writer.write(&mut buffer, &batch).or(last);
     }
+}
+
+/// Waits until nobody reads our output any more, where that can be known: a quiet stream writes
+/// nothing that could fail.
+async fn reader_gone() {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        use tokio::io::Interest;
+        use tokio::net::unix::pipe::Sender;
+        // Unchecked: it is only waited for, never written to, and stays a blocking one. A file
+        // cannot be waited for, and has no reader.
+        if let Ok(stdout) = io::stdout().as_fd().try_clone_to_owned()
+            && let Ok(stdout) = Sender::from_owned_fd_unchecked(stdout)
+            && stdout.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Those of the flags, each as it is; or those of the environment, between commas.

@@ -42,7 +42,7 @@ fn transaction(feedback: &mut Feedback, commit: u64, end: u64, events: u32) {
     for index in 0..events {
         feedback.event(at(commit, index));
     }
-    feedback.commit(Lsn(commit), Lsn(end));
+    feedback.commit(Lsn(end));
     deliver(feedback, commit, events);
 }
 
@@ -81,7 +81,7 @@ fn an_event_acknowledged_before_its_commit_is_read_is_confirmed_with_the_commit(
     assert!(!feedback.is_commit_missing(), "an event is missing, too");
     feedback.delivered([(Lsn(99), at(100, 1))].into_iter());
     feedback.acknowledge(at(100, 1)).unwrap();
-    feedback.commit(Lsn(100), Lsn(120));
+    feedback.commit(Lsn(120));
     assert_eq!(feedback.confirmed(), Lsn(120));
 }
 
@@ -113,6 +113,20 @@ fn a_message_of_no_transaction_holds_back_what_follows() {
     feedback.delivered([(Lsn(190), at(190, 0))].into_iter());
     feedback.acknowledge(at(190, 0)).unwrap();
     assert_eq!(feedback.confirmed(), Lsn(191));
+}
+
+#[test]
+fn a_message_after_a_cut_transaction_is_not_taken_for_part_of_it() {
+    let mut feedback = connected();
+    feedback.begin();
+    feedback.connected(ms(5), INTERVAL);
+    feedback.event(at(50, 0));
+    feedback.begin();
+    feedback.commit(Lsn(120));
+    assert_eq!(feedback.confirmed(), Lsn(10));
+    feedback.delivered([(Lsn(50), at(50, 0))].into_iter());
+    feedback.acknowledge(at(50, 0)).unwrap();
+    assert_eq!(feedback.confirmed(), Lsn(120));
 }
 
 #[test]
@@ -161,7 +175,7 @@ fn an_lsn_stands_for_a_change_a_commit_or_an_end() {
     for (commit, end, change) in [(100, 120, 90), (200, 220, 80)] {
         feedback.begin();
         feedback.event(at(commit, 0));
-        feedback.commit(Lsn(commit), Lsn(end));
+        feedback.commit(Lsn(end));
         feedback.delivered([(Lsn(change), at(commit, 0))].into_iter());
     }
     feedback.acknowledge_lsn(Lsn(80)).unwrap();
@@ -173,7 +187,7 @@ fn events_that_share_an_lsn_are_acknowledged_one_by_one() {
     let mut feedback = connected();
     feedback.begin();
     feedback.event(at(100, 1));
-    feedback.commit(Lsn(100), Lsn(120));
+    feedback.commit(Lsn(120));
     feedback.delivered([(Lsn(90), at(100, 0)), (Lsn(90), at(100, 1))].into_iter());
     feedback.acknowledge_lsn(Lsn(90)).unwrap();
     assert_eq!(feedback.confirmed(), Lsn(10));
@@ -189,12 +203,13 @@ fn a_transaction_sent_again_is_no_news() {
     feedback.event(at(200, 0));
     feedback.delivered([(Lsn(199), at(200, 0))].into_iter());
     feedback.connected(ms(5), INTERVAL);
+    assert!(!feedback.is_commit_missing());
     feedback.keepalive(ms(5), ping(90, 0, false));
     for (commit, end) in [(100, 120), (200, 220)] {
         feedback.begin();
         feedback.event(at(commit, 0));
         feedback.event(at(commit, 1));
-        feedback.commit(Lsn(commit), Lsn(end));
+        feedback.commit(Lsn(end));
     }
     feedback.delivered([(Lsn(199), at(200, 1))].into_iter());
     assert_eq!(feedback.confirmed(), Lsn(10));
@@ -375,7 +390,7 @@ impl Run {
         if let Some(last) = events.checked_sub(1) {
             self.transactions.insert(commit, (end, at(commit, last)));
         }
-        self.feedback.commit(Lsn(commit), Lsn(end));
+        self.feedback.commit(Lsn(end));
         self.feedback.received(self.now, Lsn(commit));
         self.lsn = end;
     }
