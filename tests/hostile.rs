@@ -2,6 +2,7 @@
 //! event or an error, never in a panic, and what comes out is JSON.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test may fail by panicking"

@@ -405,9 +405,19 @@ fn a_server_that_is_not_there_is_named_and_the_password_is_not() {
         assert_eq!(code, 1, "{error}");
         assert!(error.contains("refused"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+        assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
     }
-    let (_, error) = failure(&["stream", &url, "--slot", "s", "--publication", "p"]);
+    let mut streaming = command(&["stream", &url, "--slot", "s", "--publication", "p"]);
+    let streaming = streaming.env("PGOUTPUT_URL", "postgresql://127.0.0.1:1/another");
+    let error = String::from_utf8(streaming.output().unwrap().stderr).unwrap();
     assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert_eq!(
+        failure(&["demo", &url, "--url", &url]),
+        (
+            1,
+            "error: url: given twice, with --url and without\n".to_owned()
+        )
+    );
 }
 
 mod with_a_server {
@@ -532,7 +542,7 @@ mod with_a_server {
             .read_line(&mut line)
             .unwrap();
         assert!(
-            line.contains("INSERT    public.command_pipe  id=1  price=7.50"),
+            line.contains("INSERT public.command_pipe  id=1  price=7.50"),
             "{line}"
         );
         assert!(!line.contains('\x1b'), "no colours in a pipe: {line}");

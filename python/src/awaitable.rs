@@ -97,6 +97,9 @@ impl Awaitable {
 
     fn poll(&self, py: Python<'_>) -> PyResult<Step> {
         let reader = self.reader.get();
+        if let Some(Purpose::Connected | Purpose::Message) = self.purpose {
+            reader.session().start(py)?;
+        }
         match self.purpose {
             None => Err(PyRuntimeError::new_err(
                 "cannot reuse already awaited awaitable",

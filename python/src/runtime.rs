@@ -5,8 +5,9 @@
 //! keeps the GIL for a minute must not make the server drop the connection.
 
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, PoisonError};
-use std::{io, process, thread};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::{io, process};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -21,37 +22,68 @@ pub(crate) struct Waiter {
     pub(crate) future: Py<PyAny>,
 }
 
+/// A way to the threads that needs no lock: one held by a thread at the moment of a fork would be
+/// held in the child for ever.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) runtime: Handle,
+    wake: Sender<Vec<Waiter>>,
+}
+
 struct Threads {
     process: u32,
     runtime: Runtime,
     wake: Sender<Vec<Waiter>>,
+    waker: JoinHandle<()>,
 }
 
 static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
 
-/// tokio's workers; started at the first call.
-pub(crate) fn handle() -> io::Result<Handle> {
-    with_threads(|threads| threads.runtime.handle().clone())
-}
-
-/// Completes the waiters' futures, each in its own loop. Returns at once and needs no GIL.
-pub(crate) fn wake(waiters: Vec<Waiter>) {
-    if !waiters.is_empty() {
-        // Without threads there is nobody who could have registered a waiter.
-        let _ = with_threads(|threads| threads.wake.send(waiters));
+/// The process's threads; started at the first call.
+pub(crate) fn link(py: Python<'_>) -> PyResult<Link> {
+    let (link, new) = running_or_new()?;
+    if new {
+        // Calls into Python, and so not under the lock.
+        py.import("atexit")?
+            .call_method1("register", (wrap_pyfunction!(end, py)?,))?;
     }
+    Ok(link)
 }
 
-fn with_threads<T>(use_them: impl FnOnce(&Threads) -> T) -> io::Result<T> {
-    let mut slot = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-    match slot.take() {
-        Some(threads) if threads.process == process::id() => Ok(use_them(slot.insert(threads))),
-        stale => {
-            // After a fork the parent's threads do not exist here; waiting for them would hang.
-            std::mem::forget(stale);
-            Ok(use_them(slot.insert(start()?)))
+fn running_or_new() -> io::Result<(Link, bool)> {
+    let mut slot = threads();
+    if let Some(threads) = slot
+        .as_ref()
+        .filter(|threads| threads.process == process::id())
+    {
+        return Ok((threads.link(), false));
+    }
+    // After a fork the parent's threads do not exist here; waiting for them would hang.
+    std::mem::forget(slot.take());
+    Ok((slot.insert(start()?).link(), true))
+}
+
+impl Link {
+    /// Completes the waiters' futures, each in its own loop. Returns at once and needs no GIL.
+    pub(crate) fn wake(&self, waiters: Vec<Waiter>) {
+        if !waiters.is_empty() {
+            // The receiver lives until the interpreter ends, and then nobody waits any more.
+            let _ = self.wake.send(waiters);
         }
     }
+}
+
+impl Threads {
+    fn link(&self) -> Link {
+        Link {
+            runtime: self.runtime.handle().clone(),
+            wake: self.wake.clone(),
+        }
+    }
+}
+
+fn threads() -> MutexGuard<'static, Option<Threads>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn start() -> io::Result<Threads> {
@@ -61,21 +93,43 @@ fn start() -> io::Result<Threads> {
         .enable_all()
         .build()?;
     let (wake, woken) = mpsc::channel::<Vec<Waiter>>();
-    thread::Builder::new()
+    let waker = thread::Builder::new()
         .name("pgoutput-wake".to_owned())
         .spawn(move || {
-            for waiters in woken {
-                // None: the interpreter is shutting down, and nobody waits any more.
-                if Python::try_attach(|py| complete(py, waiters)).is_none() {
-                    return;
-                }
+            // An empty message is the last one.
+            for waiters in woken.into_iter().take_while(|waiters| !waiters.is_empty()) {
+                Python::attach(|py| complete(py, waiters));
             }
         })?;
     Ok(Threads {
         process: process::id(),
         runtime,
         wake,
+        waker,
     })
+}
+
+/// Before the interpreter ends: a thread that is in the middle of it then is unwound by force,
+/// which Rust does not survive.
+#[pyfunction]
+fn end(py: Python<'_>) {
+    let ended = threads().take();
+    if let Some(Threads {
+        process,
+        runtime,
+        wake,
+        waker,
+    }) = ended
+    {
+        if process == process::id() {
+            let _ = wake.send(Vec::new());
+            // Were it to have panicked, nobody is left to be told.
+            let _ = py.detach(|| waker.join());
+            runtime.shutdown_background();
+        } else {
+            std::mem::forget((runtime, wake, waker));
+        }
+    }
 }
 
 fn complete(py: Python<'_>, waiters: Vec<Waiter>) {

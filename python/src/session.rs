@@ -7,21 +7,24 @@
 //! An event counts as handed out in the very step that gives it to its awaiter, so there is no
 //! moment at which a cancelled task could have taken one and lost it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{
     Acknowledger, Batch, Config, Error, Event, Lsn, Position, Stopper, Stream,
 };
+use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
 
-use crate::runtime::{self, Waiter};
+use crate::runtime::{self, Link, Waiter};
 
 /// How long a consumer may take events without giving its event loop a turn.
 const TURN: Duration = Duration::from_millis(1);
 
 pub(crate) struct Session {
     auto_acknowledge: bool,
+    started: AtomicBool,
     state: Mutex<State>,
     /// Told when `ready` has become free.
     space: Notify,
@@ -30,6 +33,8 @@ pub(crate) struct Session {
 
 struct State {
     phase: Phase,
+    /// There once there is anybody to wait for.
+    link: Option<Link>,
     current: Option<Batch>,
     /// The index in `current` of the next event to hand out.
     next: usize,
@@ -96,8 +101,10 @@ impl Session {
     pub(crate) fn new(config: Config, auto_acknowledge: bool) -> Arc<Self> {
         Arc::new(Self {
             auto_acknowledge,
+            started: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::New(Box::new(config)),
+                link: None,
                 current: None,
                 next: 0,
                 ready: None,
@@ -116,9 +123,27 @@ impl Session {
         })
     }
 
+    /// Starts connecting, unless that has been done or the session was stopped before.
+    pub(crate) fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        if self.started.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // Calls into Python, and so not under the lock.
+        let link = runtime::link(py)?;
+        let mut state = self.lock();
+        if let Phase::New(config) = &state.phase {
+            link.runtime
+                .spawn(Arc::clone(self).pump((**config).clone()));
+            state.phase = Phase::Open;
+            state.link = Some(link);
+        }
+        self.started.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// The next event, or what to do until there is one. `first` says that the consumer has only
     /// now asked for it, otherwise it has just come back from a turn or a wait.
-    pub(crate) fn next(self: &Arc<Self>, first: bool) -> Next {
+    pub(crate) fn next(&self, first: bool) -> Next {
         let now = now();
         let mut state = self.lock();
         if self.is_stopping() {
@@ -153,20 +178,15 @@ impl Session {
         if let Some(failure) = &state.failure {
             return Next::Failed(Arc::clone(failure));
         }
-        self.start(&mut state);
-        match &state.failure {
-            Some(failure) => Next::Failed(Arc::clone(failure)),
-            None => Next::Wait(state.version),
-        }
+        Next::Wait(state.version)
     }
 
-    /// Connects, if that has not been done, and says whether the connection stands.
-    pub(crate) fn connected(self: &Arc<Self>) -> Connected {
-        let mut state = self.lock();
+    /// Whether the connection stands.
+    pub(crate) fn connected(&self) -> Connected {
+        let state = self.lock();
         if self.is_stopping() {
             return Connected::Stopped;
         }
-        self.start(&mut state);
         match (&state.failure, &state.acknowledger) {
             (Some(failure), _) => Connected::Failed(Arc::clone(failure)),
             (None, Some(_)) => Connected::Yes,
@@ -286,25 +306,10 @@ impl Session {
     fn announce(mut state: MutexGuard<'_, State>) {
         state.version += 1;
         let waiters = std::mem::take(&mut state.waiters);
+        let link = state.link.clone();
         drop(state);
-        runtime::wake(waiters.into_iter().map(|(_, waiter)| waiter).collect());
-    }
-
-    /// Starts the pump, once.
-    fn start(self: &Arc<Self>, state: &mut State) {
-        match std::mem::replace(&mut state.phase, Phase::Open) {
-            Phase::New(config) => match runtime::handle() {
-                Ok(handle) => {
-                    handle.spawn(Arc::clone(self).pump(*config));
-                }
-                Err(io) => {
-                    let doing = "starting threads";
-                    let address = "this process".to_owned();
-                    state.failure = Some(Arc::new(Error::Connection { address, doing, io }));
-                    state.phase = Phase::Closed;
-                }
-            },
-            phase => state.phase = phase,
+        if let Some(link) = link {
+            link.wake(waiters.into_iter().map(|(_, waiter)| waiter).collect());
         }
     }
 

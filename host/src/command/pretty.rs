@@ -16,6 +16,7 @@ pub(crate) struct Pretty {
     style: Style,
     line_columns_max: Option<usize>,
     tables_only: bool,
+    word_columns: usize,
     relation_columns: usize,
     key_columns: usize,
 }
@@ -27,6 +28,7 @@ impl Pretty {
             style: Style::of(stream),
             line_columns_max: width,
             tables_only: false,
+            word_columns: "INSERT".len(),
             relation_columns: 0,
             key_columns: 0,
         }
@@ -67,7 +69,8 @@ impl Pretty {
             Some('m') => ("MESSAGE", Style::cyan),
             _ => ("TOMBSTONE", Style::dim),
         };
-        let word = format!("{word:<9}");
+        self.word_columns = self.word_columns.max(word.len());
+        let word = format!("{word:<0$}", self.word_columns);
         let relation_pad = " ".repeat(self.relation_columns - columns(&relation));
         let key_pad = " ".repeat(self.key_columns - columns(&key_text));
         let taken = time.len() + 1 + word.len() + 1 + self.relation_columns + 2;

@@ -163,15 +163,15 @@ async fn write_all(stream: &mut Stream, writer: &mut Writer) -> Result<(), Failu
                 acknowledger.acknowledge(position)?;
             }
         }
-        let batch = match ready? {
-            Some(batch) => batch,
-            None => tokio::select! {
-                batch = stream.next_batch() => match batch? {
-                    Some(batch) => batch,
-                    None => return Ok(()),
-                },
-                () = &mut reader_gone => return Ok(()),
-            },
+        let batch = if let Some(batch) = ready? {
+            batch
+        } else {
+            let next = tokio::select! {
+                batch = stream.next_batch() => batch?,
+                () = &mut reader_gone => None,
+            };
+            let Some(batch) = next else { return Ok(()) };
+            batch
         };
         last = writer.write(&mut buffer, &batch).or(last);
     }
@@ -194,7 +194,7 @@ async fn reader_gone() {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Those of the flags, each as it is; or those of the environment, between commas.
