@@ -1,4 +1,4 @@
-//! Lays JSON out over lines without reading it: numbers, keys and escapes stay as they were written.
+//! Lays JSON out over lines without reading it: numbers, keys and escapes stay as written.
 
 /// `json` with each element on a line of its own, as `json.dumps(indent=…)` lays it out.
 pub(crate) fn indented(json: &str, indent: usize) -> String {
