@@ -101,6 +101,7 @@ fn stop(stop: inner::Stop) -> decoding::Stop {
             relation: question.relation,
             types: question.types,
         }),
+        inner::Stop::Replay(xid) => decoding::Stop::Replay(xid),
         inner::Stop::Failed(error) => decoding::Stop::Failed(decoding::DecodeError {
             kind: decode_error_kind(error.kind),
             message_type: error.message_type,

@@ -275,6 +275,10 @@ impl Driver {
                     return Err(Error::protocol("the decoder asks the same for ever"));
                 }
                 Some(Stop::Failed(error)) => return Err(Error::Decoding(error)),
+                // Streaming and two-phase commit are not asked for.
+                Some(Stop::Replay(_)) => {
+                    return Err(Error::protocol("the server streams, unasked"));
+                }
             }
         }
         Ok(true)
@@ -298,6 +302,7 @@ impl Driver {
                 match item {
                     Item::Begin(_) => feedback.begin(),
                     Item::Commit(commit) => feedback.commit(commit.end_lsn),
+                    Item::Stash(_) | Item::Discard(_) => {}
                     Item::Event(event) => {
                         feedback.event(event.position());
                         last = Some(event.position());

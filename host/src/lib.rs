@@ -31,6 +31,7 @@ mod pace;
 mod replication;
 mod sandbox;
 mod slot;
+mod stash;
 mod stream;
 
 pub mod capture;

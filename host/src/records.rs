@@ -97,6 +97,8 @@ struct EventHeader {
 enum Mark {
     Begin(Begin),
     Commit(Commit),
+    Discard(Discard),
+    Stash(Stash),
 }
 
 /// One of a batch's records, besides topics.
@@ -106,8 +108,12 @@ pub enum Item {
     Begin(Begin),
     /// All of a transaction's events have come.
     Commit(Commit),
+    /// Frames that were stashed are to be forgotten.
+    Discard(Discard),
     /// A change, or what stands for one.
     Event(Event),
+    /// Frames are to be kept until they are discarded or replayed.
+    Stash(Stash),
 }
 
 /// A transaction begins.
@@ -136,6 +142,26 @@ pub struct Commit {
     pub events: u32,
 }
 
+/// Frames of the call to keep, in the order they come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stash {
+    /// Of the transaction.
+    pub xid: u32,
+    /// Of the subtransaction, or the transaction itself.
+    pub subxid: u32,
+    /// Which bytes of the frames passed to the decoder: whole frames.
+    pub frames: Range<usize>,
+}
+
+/// Frames to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discard {
+    /// Of the transaction.
+    pub xid: u32,
+    /// Of the subtransaction; the transaction's own: all of it.
+    pub subxid: u32,
+}
+
 /// One event of a batch, which it keeps alive. Cheap to clone.
 #[derive(Clone)]
 pub struct Event {
@@ -148,7 +174,7 @@ pub struct Event {
 pub struct Position {
     /// Commit LSN of the transaction, or the message's LSN where there is none.
     pub commit_lsn: Lsn,
-    /// Index of the server's change in its transaction, from 0.
+    /// Index of the server's change in its transaction, from 1; 0 is its beginning.
     pub index: u32,
     /// Index of the event among those of one change, from 0.
     pub sub: u32,
@@ -212,7 +238,7 @@ impl Batch {
         }
     }
 
-    /// Begins, commits and events in order.
+    /// Events, and what stands between them, in order.
     pub fn items(&self) -> impl Iterator<Item = Item> + use<> {
         let batch = self.clone();
         let (mut mark, mut index) = (0, 0);
@@ -221,9 +247,11 @@ impl Batch {
                 && *before <= index
             {
                 mark += 1;
-                return Some(match *next {
-                    Mark::Begin(begin) => Item::Begin(begin),
-                    Mark::Commit(commit) => Item::Commit(commit),
+                return Some(match next {
+                    Mark::Begin(begin) => Item::Begin(*begin),
+                    Mark::Commit(commit) => Item::Commit(*commit),
+                    Mark::Discard(discard) => Item::Discard(*discard),
+                    Mark::Stash(stash) => Item::Stash(stash.clone()),
                 });
             }
             let event = batch.event(index)?;

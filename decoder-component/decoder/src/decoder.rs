@@ -18,23 +18,21 @@ use crate::change::{Change, ChangeWriter};
 use crate::envelope::{Close, Ending, Source, SourceFacts};
 use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
 use crate::facts::{Facts, RelationFacts};
-use crate::json;
 use crate::limits::RELATIONS_MAX;
 use crate::lsn::Lsn;
-use crate::message::{Logical, Message, RelationBody, Tuples};
-use crate::options::{Format, Options};
+use crate::message::{Message, RelationBody, Tuples};
+use crate::options::Options;
 use crate::reader::{Malformed, Reader};
-use crate::record::{
-    EventHead, EventWriter, Parts, Position, RecordTooLong, write_begin, write_commit,
-};
-use crate::relation::{MESSAGE_TOPIC_ID, Relation, write_message_topic, write_name};
+use crate::record::{EventHead, OpenStash, RecordTooLong, write_begin, write_commit};
+use crate::relation::Relation;
+use crate::streaming::Streaming;
 use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
 
 /// One per replication stream.
 #[derive(Debug)]
 pub struct Decoder {
-    options: Options,
+    pub(crate) options: Options,
     types: Types,
     /// Facts not used yet, by relation.
     facts: BTreeMap<u32, RelationFacts>,
@@ -42,13 +40,14 @@ pub struct Decoder {
     relations: BTreeMap<u32, Relation>,
     /// The next relation's; the first ids are of messages and transactions.
     next_topic_id: u32,
-    message_topic_written: bool,
+    pub(crate) message_topic_written: bool,
     transaction_topic_written: bool,
-    transaction: Option<Transaction>,
-    source_facts: SourceFacts,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) source_facts: SourceFacts,
     source: Source,
     /// `source` is of another transaction than `source_facts`.
-    source_stale: bool,
+    pub(crate) source_stale: bool,
+    pub(crate) streaming: Streaming,
     failed: Option<Failed>,
 }
 
@@ -85,6 +84,9 @@ pub enum Stop {
     Unknown(Question),
     /// The frame cannot be decoded. The decoder repeats this until told to [`Decoder::skip`].
     Failed(DecodeError),
+    /// The frame commits what was stashed under this transaction: pass all of that, oldest first,
+    /// and then this frame again.
+    Replay(u32),
 }
 
 /// What the catalogs are asked.
@@ -101,7 +103,9 @@ pub struct Question {
 pub(crate) struct Frame<'a> {
     pub(crate) lsn: Lsn,
     pub(crate) message: &'a [u8],
-    bytes: usize,
+    /// Where it begins in what was passed to `decode`, and how long it is.
+    pub(crate) at: usize,
+    pub(crate) bytes: usize,
 }
 
 /// Why a frame left no trace.
@@ -109,15 +113,17 @@ pub(crate) struct Frame<'a> {
 pub(crate) enum Halt {
     Unknown(Question),
     Malformed(Malformed),
+    Replay(u32),
 }
 
 /// What a call to [`Decoder::decode`] carries from frame to frame.
 #[derive(Debug)]
 pub(crate) struct Call<'r> {
-    now_us: i64,
+    pub(crate) now_us: i64,
     pub(crate) close: Close,
     pub(crate) ending: Ending,
     pub(crate) unchanged: Vec<u32>,
+    pub(crate) stash: Option<OpenStash>,
     pub(crate) records: &'r mut Vec<u8>,
 }
 
@@ -137,6 +143,7 @@ impl Decoder {
             source_facts: SourceFacts::default(),
             source: Source::default(),
             source_stale: true,
+            streaming: Streaming::Idle,
             failed: None,
         }
     }
@@ -164,6 +171,7 @@ impl Decoder {
             close: Close::new(now_us, self.options.format),
             ending: Ending::default(),
             unchanged: Vec::new(),
+            stash: None,
             records,
         };
         let mut rest = frames;
@@ -173,7 +181,7 @@ impl Decoder {
             .map(|failed| Stop::Failed(failed.error.clone()));
         while stop.is_none() && !rest.is_empty() {
             let mark = call.records.len();
-            let halt = match Frame::parse(rest) {
+            let halt = match Frame::parse(rest, frames.len() - rest.len()) {
                 Ok(frame) => match self.frame(&frame, &mut tuples, &mut call) {
                     Ok(()) => {
                         rest = rest.get(frame.bytes..).unwrap_or_default();
@@ -183,6 +191,7 @@ impl Decoder {
                         self.asked = Asked::Relation(question.relation);
                         Stop::Unknown(question)
                     }
+                    Err(Halt::Replay(xid)) => Stop::Replay(xid),
                     Err(Halt::Malformed(malformed)) => {
                         Stop::Failed(self.fail(malformed, frame.lsn, frame.message))
                     }
@@ -271,7 +280,12 @@ impl Decoder {
         tuples: &mut Tuples<'a>,
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        match Message::parse(frame.message, tuples)? {
+        if self.streamed(frame, call)? {
+            return Ok(());
+        }
+        let with_xid =
+            matches!(self.streaming, Streaming::Replaying(replay) if replay.with_subtransactions);
+        match Message::parse(frame.message, with_xid, tuples)? {
             Message::Insert { relation } => {
                 self.change(frame, relation, Change::Insert, tuples, call)?;
             }
@@ -287,44 +301,13 @@ impl Decoder {
                 commit_ts_us,
                 xid,
             } => {
-                if self.transaction.is_some() {
-                    return Err(out_of_sequence("a transaction is open already"));
-                }
-                let mut transaction = Transaction {
-                    commit_lsn: final_lsn,
-                    commit_ts_us,
-                    xid,
-                    next_index: 0,
-                    events: 0,
-                    metadata: self.options.transaction_metadata.then(Metadata::default),
-                };
-                write_begin(&transaction, call.records);
-                self.write_metadata(&mut transaction, false, frame.lsn, call)?;
-                self.transaction = Some(transaction);
-                self.source_facts.commit_ts_us = commit_ts_us;
-                self.source_facts.xid = Some(xid);
-                self.source_facts.origin = None;
-                self.source_stale = true;
+                self.begin(final_lsn, commit_ts_us, xid, frame.lsn, call)?;
             }
             Message::Commit {
                 commit_lsn,
                 end_lsn,
             } => {
-                if self.transaction()?.commit_lsn != commit_lsn {
-                    return Err(out_of_sequence(
-                        "the open transaction has another commit LSN",
-                    ));
-                }
-                // Nothing below fails but for lengths that were checked when it was begun.
-                let Some(mut transaction) = self.transaction.take() else {
-                    return Ok(());
-                };
-                self.write_metadata(&mut transaction, true, frame.lsn, call)?;
-                write_commit(&transaction, end_lsn, call.records);
-                self.source_facts.last_commit = Some(frame.lsn);
-                self.source_facts.xid = None;
-                self.source_facts.origin = None;
-                self.source_stale = true;
+                self.commit(commit_lsn, end_lsn, frame.lsn, call)?;
             }
             Message::Origin { commit_lsn, name } => {
                 self.transaction()?;
@@ -339,7 +322,70 @@ impl Decoder {
         Ok(())
     }
 
-    fn relation(&mut self, body: &RelationBody<'_>, call: &mut Call<'_>) -> Result<(), Halt> {
+    pub(crate) fn begin(
+        &mut self,
+        commit_lsn: Lsn,
+        commit_ts_us: i64,
+        xid: u32,
+        lsn: Lsn,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        if self.transaction.is_some() {
+            return Err(out_of_sequence("a transaction is open already"));
+        }
+        let mut transaction = Transaction {
+            commit_lsn,
+            commit_ts_us,
+            xid,
+            next_index: 0,
+            events: 0,
+            metadata: self.options.transaction_metadata.then(Metadata::default),
+        };
+        write_begin(&transaction, call.records);
+        self.write_metadata(&mut transaction, false, lsn, call)?;
+        self.transaction = Some(transaction);
+        self.source_facts.commit_ts_us = commit_ts_us;
+        self.source_facts.xid = Some(xid);
+        self.source_facts.origin = None;
+        self.source_stale = true;
+        Ok(())
+    }
+
+    /// Ends the open transaction; `lsn` is that of the frame that commits it.
+    pub(crate) fn commit(
+        &mut self,
+        commit_lsn: Lsn,
+        end_lsn: Lsn,
+        lsn: Lsn,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        if self.transaction()?.commit_lsn != commit_lsn {
+            return Err(out_of_sequence(
+                "the open transaction has another commit LSN",
+            ));
+        }
+        // Nothing below fails but for lengths that were checked when it was begun.
+        let Some(mut transaction) = self.transaction.take() else {
+            return Ok(());
+        };
+        self.write_metadata(&mut transaction, true, lsn, call)?;
+        write_commit(&transaction, end_lsn, call.records);
+        self.source_facts.last_commit = Some(lsn);
+        self.source_facts.xid = None;
+        self.source_facts.origin = None;
+        self.source_stale = true;
+        Ok(())
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    pub(crate) fn relation(
+        &mut self,
+        body: &RelationBody<'_>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
         // A Relation says that something may have changed, NOT NULL and defaults among it, which
         // it does not say: so facts serve one Relation only.
         if self.asked != Asked::Answered(body.oid) {
@@ -463,104 +509,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn logical(
-        &mut self,
-        frame: &Frame<'_>,
-        logical: &Logical<'_>,
-        call: &mut Call<'_>,
-    ) -> Result<(), Halt> {
-        let (position, source) = if logical.transactional {
-            (self.transaction()?.position(), self.source_facts.clone())
-        } else {
-            // It is of no transaction, shows the time of the one before, and counts as a commit.
-            let mut source = SourceFacts {
-                xid: None,
-                origin: None,
-                last_commit: Some(frame.lsn),
-                ..self.source_facts.clone()
-            };
-            if self.source_facts.last_commit.is_none() && self.transaction.is_none() {
-                source.commit_ts_us = call.now_us;
-            }
-            (
-                Position {
-                    commit_lsn: frame.lsn,
-                    index: 0,
-                    sub: 0,
-                },
-                source,
-            )
-        };
-        if !self.message_topic_written {
-            write_message_topic(&self.options, call.records)?;
-        }
-        let mut event = EventWriter::begin(call.records);
-        let format = self.options.format;
-        call.records.extend_from_slice(b"{\"prefix\":");
-        write_name(logical.prefix, format, call.records);
-        call.records.push(b'}');
-        event.end_key(call.records);
-        call.records.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
-        crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
-        call.records.extend_from_slice(b",\"source\":");
-        let source_start = call.records.len();
-        let mut pieces = Source::default();
-        pieces.prepare(&source, &self.options);
-        pieces.write(
-            b"\"schema\":\"\",\"table\":\"\"",
-            itoa::Buffer::new().format(frame.lsn.0).as_bytes(),
-            format,
-            call.records,
-        );
-        let parts = Parts {
-            source: source_start..call.records.len(),
-            ..Parts::default()
-        };
-        let metadata = self
-            .transaction
-            .as_ref()
-            .and_then(|open| open.metadata.as_ref());
-        match metadata.filter(|_| logical.transactional) {
-            Some(metadata) => {
-                call.records.extend_from_slice(b",\"transaction\":");
-                let xid = source.xid.unwrap_or(0);
-                metadata.write_block(xid, frame.lsn, None, 1, call.records);
-            }
-            None if format == Format::Debezium => {
-                call.records.extend_from_slice(b",\"transaction\":null");
-            }
-            None => {}
-        }
-        call.records.extend_from_slice(b",\"message\":{\"prefix\":");
-        write_name(logical.prefix, format, call.records);
-        call.records.extend_from_slice(b",\"content\":");
-        json::write_binary(logical.content, self.options.binary, call.records);
-        call.records.extend_from_slice(b"}}");
-        event.end_value(call.records, parts);
-        let head = EventHead {
-            op: b'm',
-            transactional: logical.transactional,
-            position,
-            lsn: frame.lsn,
-            commit_ts_us: source.commit_ts_us,
-            xid: source.xid.unwrap_or(0),
-            topic_id: MESSAGE_TOPIC_ID,
-        };
-        event.finish(&head, &[], call.records)?;
-        self.message_topic_written = true;
-        if logical.transactional {
-            let transaction = self.transaction()?;
-            if let Some(metadata) = &mut transaction.metadata {
-                metadata.count(None, 1);
-            }
-            transaction.advance(1);
-        } else {
-            self.source_facts.last_commit = Some(frame.lsn);
-            self.source_stale = true;
-        }
-        Ok(())
-    }
-
     /// Writes the event that tells of a transaction's beginning or end, if that is wanted.
     fn write_metadata(
         &mut self,
@@ -581,7 +529,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn transaction(&mut self) -> Result<&mut Transaction, Halt> {
+    pub(crate) fn transaction(&mut self) -> Result<&mut Transaction, Halt> {
         self.transaction
             .as_mut()
             .ok_or_else(|| out_of_sequence("no transaction is open"))
@@ -598,7 +546,7 @@ impl Decoder {
 
 impl<'a> Frame<'a> {
     /// The first frame of `bytes`.
-    fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    fn parse(bytes: &'a [u8], at: usize) -> Result<Self, Malformed> {
         let not_a_frame = |malformed: Malformed| Malformed {
             kind: DecodeErrorKind::Frame,
             ..malformed
@@ -620,6 +568,7 @@ impl<'a> Frame<'a> {
         Ok(Self {
             lsn,
             message,
+            at,
             bytes: reader.offset(),
         })
     }
@@ -673,7 +622,7 @@ fn unknown_relation(oid: u32) -> Halt {
     out_of_sequence(&format!("relation {oid} was not announced"))
 }
 
-fn out_of_sequence(detail: &str) -> Halt {
+pub(crate) fn out_of_sequence(detail: &str) -> Halt {
     Halt::Malformed(Malformed {
         kind: DecodeErrorKind::Sequence,
         offset: 0,

@@ -18,12 +18,14 @@ mod error;
 mod facts;
 mod json;
 pub mod limits;
+mod logical;
 mod lsn;
 mod message;
 mod options;
 mod reader;
 mod record;
 mod relation;
+mod streaming;
 mod transaction;
 mod value;
 

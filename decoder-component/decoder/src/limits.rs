@@ -10,6 +10,9 @@ pub const NAME_BYTES_MAX: usize = 63 * 4;
 /// `MAX_RONAME_LEN`, `replication/origin.h`; four bytes of UTF-8 for each.
 pub const ORIGIN_BYTES_MAX: usize = 512 * 4;
 
+/// `GIDSIZE - 1`, `access/xact.h`; four bytes of UTF-8 for each.
+pub const GID_BYTES_MAX: usize = 199 * 4;
+
 /// Relations a decoder remembers. A server announces those that change, and no more often than
 /// they do; a database with more published tables than this has not been seen.
 pub const RELATIONS_MAX: usize = 1 << 20;

@@ -11,7 +11,7 @@ use crate::reader::{Malformed, Reader};
 /// Unix time of PostgreSQL's epoch, 2000-01-01, in µs.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
-/// One message of protocol version 1. Tuples are in the [`Tuples`] given to [`Message::parse`].
+/// One message of protocol version 1; those of later ones are in `streaming.rs`. Tuples are in the [`Tuples`] given to [`Message::parse`].
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     Begin {
@@ -98,9 +98,18 @@ pub(crate) struct Tuples<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(crate) fn parse(bytes: &'a [u8], tuples: &mut Tuples<'a>) -> Result<Self, Malformed> {
+    /// `with_xid`: the message is of a streamed transaction and names its subtransaction.
+    pub(crate) fn parse(
+        bytes: &'a [u8],
+        with_xid: bool,
+        tuples: &mut Tuples<'a>,
+    ) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        let message = match reader.u8("message type")? {
+        let kind = reader.u8("message type")?;
+        if with_xid && kind != b'O' {
+            reader.u32("xid")?;
+        }
+        let message = match kind {
             b'I' => {
                 let relation = reader.u32("relation oid")?;
                 match reader.u8("tuple kind")? {
@@ -267,7 +276,7 @@ fn parse_column_count(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
 }
 
 /// µs since 1970-01-01.
-fn parse_timestamp(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
+pub(crate) fn parse_timestamp(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
     Ok(reader.i64("commit time")?.saturating_add(POSTGRES_EPOCH_US))
 }
 

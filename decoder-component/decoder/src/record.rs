@@ -52,6 +52,8 @@ const KIND_TOPIC: u8 = 1;
 const KIND_BEGIN: u8 = 2;
 const KIND_COMMIT: u8 = 3;
 const KIND_EVENT: u8 = 4;
+const KIND_STASH: u8 = 5;
+const KIND_DISCARD: u8 = 6;
 const EVENT_HEAD_BYTES: usize = 88;
 const FLAG_HEADERS: u8 = 1;
 const FLAG_NO_TRANSACTION: u8 = 2;
@@ -230,6 +232,65 @@ pub(crate) fn write_commit(transaction: &Transaction, end_lsn: Lsn, out: &mut Ve
     put(&mut fixed, 24, transaction.xid.to_le_bytes());
     put(&mut fixed, 28, transaction.events.to_le_bytes());
     put(&mut fixed, 32, end_lsn.0.to_le_bytes());
+    out.extend_from_slice(&fixed);
+}
+
+/// A stash record that the next frame may become part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenStash {
+    xid: u32,
+    subxid: u32,
+    end: usize,
+    bytes: u64,
+    /// Where its length in bytes stands in the records, which end there.
+    bytes_at: usize,
+}
+
+/// The caller is to keep these bytes of the frames it passed. Returns what the next call should be
+/// given as `before`.
+pub(crate) fn write_stash(
+    before: Option<OpenStash>,
+    (xid, subxid): (u32, u32),
+    frames: Range<usize>,
+    out: &mut Vec<u8>,
+) -> OpenStash {
+    let bytes = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+    if let Some(before) = before
+        && (before.xid, before.subxid, before.end) == (xid, subxid, frames.start)
+        && before.bytes_at + 8 == out.len()
+        && let Some(place) = out.last_chunk_mut::<8>()
+    {
+        let bytes = before.bytes.saturating_add(bytes);
+        *place = bytes.to_le_bytes();
+        return OpenStash {
+            end: frames.end,
+            bytes,
+            ..before
+        };
+    }
+    let mut fixed = fixed::<32>(KIND_STASH);
+    put(&mut fixed, 0, 32_u32.to_le_bytes());
+    put(&mut fixed, 8, xid.to_le_bytes());
+    put(&mut fixed, 12, subxid.to_le_bytes());
+    let start = u64::try_from(frames.start).unwrap_or(u64::MAX);
+    put(&mut fixed, 16, start.to_le_bytes());
+    put(&mut fixed, 24, bytes.to_le_bytes());
+    out.extend_from_slice(&fixed);
+    OpenStash {
+        xid,
+        subxid,
+        end: frames.end,
+        bytes,
+        bytes_at: out.len() - 8,
+    }
+}
+
+/// The caller is to forget what it kept of a subtransaction; its own xid: of the transaction.
+pub(crate) fn write_discard(xid: u32, subxid: u32, out: &mut Vec<u8>) {
+    let mut fixed = fixed::<16>(KIND_DISCARD);
+    put(&mut fixed, 0, 16_u32.to_le_bytes());
+    put(&mut fixed, 8, xid.to_le_bytes());
+    put(&mut fixed, 12, subxid.to_le_bytes());
     out.extend_from_slice(&fixed);
 }
 

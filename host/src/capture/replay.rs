@@ -1,10 +1,13 @@
 //! A capture decoded from beginning to end: the engine asks, the catalog answers.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::{Capture, Catalog, CatalogAt};
-use crate::engine::{DecodeError, Engine, EngineError, Stop};
-use crate::records::{Batch, RecordError, TopicTable};
+use crate::engine::{DecodeError, Decoded, Engine, EngineError, Question, Stop};
+use crate::lsn::Lsn;
+use crate::records::{Batch, Item, RecordError, TopicTable};
+use crate::stash::{Stash, first_lsn, frame_bytes};
 
 /// Drives an engine over a capture.
 pub struct Replay<'a> {
@@ -19,6 +22,10 @@ pub struct Replay<'a> {
     /// Frame and relation of the last question, which must not be asked twice.
     asked: Option<(usize, u32)>,
     stopped: Option<(usize, DecodeError)>,
+    /// Frames of transactions that are not decided.
+    stash: Stash,
+    /// Frames of the transaction that is being replayed.
+    stashed: VecDeque<Vec<u8>>,
 }
 
 /// Why a replay does not go on.
@@ -69,6 +76,8 @@ impl<'a> Replay<'a> {
             next: 0,
             asked: None,
             stopped: None,
+            stash: Stash::default(),
+            stashed: VecDeque::new(),
         }
     }
 
@@ -94,41 +103,110 @@ impl<'a> Replay<'a> {
                     error: error.clone(),
                 });
             }
-            let to = self.batch_end();
-            if to == self.next {
-                return Ok(None);
-            }
-            let decoded = self
-                .engine
-                .decode(self.capture.span(self.next, to), self.capture.sent_at_us())?;
-            let used = self.advance(decoded.consumed);
-            match decoded.stop {
-                None if used == to => {}
-                None => return Err(self.stalled()),
-                Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
-                Some(Stop::Unknown(question)) => {
-                    let asked = Some((self.next, question.relation));
-                    if self.asked == asked {
-                        return Err(self.stalled());
-                    }
-                    self.asked = asked;
-                    let lsn = self.capture.frames.get(self.next).map(|frame| frame.lsn);
-                    let lsn = lsn.unwrap_or_default();
-                    self.engine
-                        .learn(&self.catalog.answer(&question, lsn, self.at))?;
-                }
-            }
-            if !decoded.records.is_empty() {
-                return Ok(Some(self.topics.read(decoded.records)?));
+            let decoded = match self.stashed.pop_front() {
+                Some(frames) => self.pass_again(frames)?,
+                None => match self.pass()? {
+                    Some(decoded) => decoded,
+                    None => return Ok(None),
+                },
+            };
+            if let Some(batch) = decoded {
+                return Ok(Some(batch));
             }
         }
+    }
+
+    /// Passes the next frames of the capture. `None` at its end.
+    fn pass(&mut self) -> Result<Option<Option<Batch>>, ReplayError> {
+        let to = self.batch_end();
+        if to == self.next {
+            return Ok(None);
+        }
+        let capture = self.capture;
+        let frames = capture.span(self.next, to);
+        let Decoded {
+            records,
+            consumed,
+            stop,
+        } = self.engine.decode(frames, capture.sent_at_us())?;
+        let used = self.advance(consumed);
+        let batch = self.read(records, frames)?;
+        match stop {
+            None if used == to => {}
+            None => return Err(self.stalled()),
+            Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
+            Some(Stop::Replay(xid)) => self.stashed = self.stash.replay(xid).into(),
+            Some(Stop::Unknown(question)) => {
+                let asked = Some((self.next, question.relation));
+                if self.asked == asked {
+                    return Err(self.stalled());
+                }
+                self.asked = asked;
+                let lsn = self.capture.frames.get(self.next).map(|frame| frame.lsn);
+                self.learn(&question, lsn.unwrap_or_default())?;
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    /// Passes frames that were stashed. What of them is not used up is the next to be passed.
+    fn pass_again(&mut self, mut frames: Vec<u8>) -> Result<Option<Batch>, ReplayError> {
+        let Decoded {
+            records,
+            consumed,
+            stop,
+        } = self.engine.decode(&frames, self.capture.sent_at_us())?;
+        let batch = self.read(records, &frames)?;
+        match stop {
+            None if consumed == frames.len() => return Ok(batch),
+            None | Some(Stop::Replay(_)) => return Err(self.stalled()),
+            // The message stands somewhere before the one that commits it.
+            Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
+            Some(Stop::Unknown(question)) => {
+                let rest = frames.get(consumed..).unwrap_or_default();
+                self.learn(&question, first_lsn(rest))?;
+            }
+        }
+        frames.drain(..consumed);
+        self.stashed.push_front(frames);
+        Ok(batch)
+    }
+
+    fn learn(&mut self, question: &Question, lsn: Lsn) -> Result<(), ReplayError> {
+        let facts = self.catalog.answer(question, lsn, self.at);
+        Ok(self.engine.learn(&facts)?)
+    }
+
+    /// Does what the records say of the frames; `None` where there are no records.
+    fn read(&mut self, records: Vec<u8>, frames: &[u8]) -> Result<Option<Batch>, ReplayError> {
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let batch = self.topics.read(records)?;
+        for item in batch.items() {
+            match item {
+                Item::Stash(stash) => {
+                    let kept = frames.get(stash.frames).unwrap_or_default();
+                    self.stash.keep(stash.xid, stash.subxid, kept);
+                }
+                Item::Discard(discard) => self.stash.discard(discard.xid, discard.subxid),
+                Item::Begin(_) | Item::Commit(_) | Item::Event(_) => {}
+            }
+        }
+        Ok(Some(batch))
     }
 
     /// Gives up the message of the last [`ReplayError::Decode`].
     pub fn skip(&mut self) -> Result<(), ReplayError> {
         if self.stopped.take().is_some() {
             self.engine.skip()?;
-            self.next += 1;
+            match self.stashed.front_mut() {
+                Some(frames) => {
+                    let frame = frame_bytes(frames);
+                    frames.drain(..frame);
+                }
+                None => self.next += 1,
+            }
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ fn stop(stop: inner::Stop) -> Stop {
             relation: question.relation,
             types: question.types,
         }),
+        inner::Stop::Replay(xid) => Stop::Replay(xid),
         inner::Stop::Failed(error) => Stop::Failed(DecodeError {
             kind: match error.kind {
                 inner::DecodeErrorKind::Frame => DecodeErrorKind::Frame,

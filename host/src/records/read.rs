@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Batch, Begin, Column, Commit, EventHeader, Mark, Position, RecordError, Records, Topic,
-    TopicTable,
+    Batch, Begin, Column, Commit, Discard, EventHeader, Mark, Position, RecordError, Records,
+    Stash, Topic, TopicTable,
 };
 use crate::lsn::Lsn;
 
@@ -12,6 +12,8 @@ const TOPIC: u8 = 1;
 const BEGIN: u8 = 2;
 const COMMIT: u8 = 3;
 const EVENT: u8 = 4;
+const STASH: u8 = 5;
+const DISCARD: u8 = 6;
 
 const EVENT_HEADER_BYTES: usize = 88;
 const COLUMN_BYTES_MIN: usize = 12;
@@ -46,7 +48,7 @@ impl TopicTable {
             let kind = Fields(record).fixed::<5>().map_err(at)?[4];
             let blank = match kind {
                 TOPIC => self.topic(record).map(|()| length),
-                BEGIN | COMMIT => mark(kind, record).map(|mark| {
+                BEGIN | COMMIT | STASH | DISCARD => mark(kind, record).map(|mark| {
                     batch.marks.push((batch.events.len(), mark));
                     length
                 }),
@@ -214,6 +216,21 @@ impl TopicTable {
 
 fn mark(kind: u8, record: &[u8]) -> Result<Mark, &'static str> {
     let mut fields = Fields(record.get(8..).ok_or(CUT)?);
+    if matches!(kind, STASH | DISCARD) {
+        let (xid, subxid) = (fields.number()?, fields.number()?);
+        if kind == DISCARD {
+            return Ok(Mark::Discard(Discard { xid, subxid }));
+        }
+        let place = |field: u64| usize::try_from(field).map_err(|_| "a stash beyond memory");
+        let (start, bytes) = (place(fields.u64()?)?, place(fields.u64()?)?);
+        let end = start.checked_add(bytes).ok_or("a stash beyond memory")?;
+        let frames = start..end;
+        return Ok(Mark::Stash(Stash {
+            xid,
+            subxid,
+            frames,
+        }));
+    }
     let commit_lsn = Lsn(fields.u64()?);
     let commit_ts_us = i64::from_le_bytes(fields.fixed()?);
     let xid = fields.number()?;

@@ -1,0 +1,109 @@
+//! Logical messages: what `pg_logical_emit_message` wrote, as an event.
+
+use crate::decoder::{Call, Decoder, Frame, Halt};
+use crate::envelope::{Source, SourceFacts};
+use crate::json;
+use crate::message::Logical;
+use crate::options::Format;
+use crate::record::{EventHead, EventWriter, Parts, Position};
+use crate::relation::{MESSAGE_TOPIC_ID, write_message_topic, write_name};
+
+impl Decoder {
+    pub(crate) fn logical(
+        &mut self,
+        frame: &Frame<'_>,
+        logical: &Logical<'_>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        let (position, source) = if logical.transactional {
+            (self.transaction()?.position(), self.source_facts.clone())
+        } else {
+            // It is of no transaction, shows the time of the one before, and counts as a commit.
+            let mut source = SourceFacts {
+                xid: None,
+                origin: None,
+                last_commit: Some(frame.lsn),
+                ..self.source_facts.clone()
+            };
+            if self.source_facts.last_commit.is_none() && self.transaction.is_none() {
+                source.commit_ts_us = call.now_us;
+            }
+            (
+                Position {
+                    commit_lsn: frame.lsn,
+                    index: 0,
+                    sub: 0,
+                },
+                source,
+            )
+        };
+        if !self.message_topic_written {
+            write_message_topic(&self.options, call.records)?;
+        }
+        let mut event = EventWriter::begin(call.records);
+        let format = self.options.format;
+        call.records.extend_from_slice(b"{\"prefix\":");
+        write_name(logical.prefix, format, call.records);
+        call.records.push(b'}');
+        event.end_key(call.records);
+        call.records.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
+        crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
+        call.records.extend_from_slice(b",\"source\":");
+        let source_start = call.records.len();
+        let mut pieces = Source::default();
+        pieces.prepare(&source, &self.options);
+        pieces.write(
+            b"\"schema\":\"\",\"table\":\"\"",
+            itoa::Buffer::new().format(frame.lsn.0).as_bytes(),
+            format,
+            call.records,
+        );
+        let parts = Parts {
+            source: source_start..call.records.len(),
+            ..Parts::default()
+        };
+        let metadata = self
+            .transaction
+            .as_ref()
+            .and_then(|open| open.metadata.as_ref());
+        match metadata.filter(|_| logical.transactional) {
+            Some(metadata) => {
+                call.records.extend_from_slice(b",\"transaction\":");
+                let xid = source.xid.unwrap_or(0);
+                metadata.write_block(xid, frame.lsn, None, 1, call.records);
+            }
+            None if format == Format::Debezium => {
+                call.records.extend_from_slice(b",\"transaction\":null");
+            }
+            None => {}
+        }
+        call.records.extend_from_slice(b",\"message\":{\"prefix\":");
+        write_name(logical.prefix, format, call.records);
+        call.records.extend_from_slice(b",\"content\":");
+        json::write_binary(logical.content, self.options.binary, call.records);
+        call.records.extend_from_slice(b"}}");
+        event.end_value(call.records, parts);
+        let head = EventHead {
+            op: b'm',
+            transactional: logical.transactional,
+            position,
+            lsn: frame.lsn,
+            commit_ts_us: source.commit_ts_us,
+            xid: source.xid.unwrap_or(0),
+            topic_id: MESSAGE_TOPIC_ID,
+        };
+        event.finish(&head, &[], call.records)?;
+        self.message_topic_written = true;
+        if logical.transactional {
+            let transaction = self.transaction()?;
+            if let Some(metadata) = &mut transaction.metadata {
+                metadata.count(None, 1);
+            }
+            transaction.advance(1);
+        } else {
+            self.source_facts.last_commit = Some(frame.lsn);
+            self.source_stale = true;
+        }
+        Ok(())
+    }
+}
