@@ -103,25 +103,20 @@ impl<'a> Replay<'a> {
                     error: error.clone(),
                 });
             }
-            let decoded = match self.stashed.pop_front() {
+            let batch = match self.stashed.pop_front() {
                 Some(frames) => self.pass_again(frames)?,
-                None => match self.pass()? {
-                    Some(decoded) => decoded,
-                    None => return Ok(None),
-                },
+                None if self.next == self.capture.len() => return Ok(None),
+                None => self.pass()?,
             };
-            if let Some(batch) = decoded {
-                return Ok(Some(batch));
+            if batch.is_some() {
+                return Ok(batch);
             }
         }
     }
 
-    /// Passes the next frames of the capture. `None` at its end.
-    fn pass(&mut self) -> Result<Option<Option<Batch>>, ReplayError> {
+    /// Passes the next frames of the capture.
+    fn pass(&mut self) -> Result<Option<Batch>, ReplayError> {
         let to = self.batch_end();
-        if to == self.next {
-            return Ok(None);
-        }
         let capture = self.capture;
         let frames = capture.span(self.next, to);
         let Decoded {
@@ -146,7 +141,7 @@ impl<'a> Replay<'a> {
                 self.learn(&question, lsn.unwrap_or_default())?;
             }
         }
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     /// Passes frames that were stashed. What of them is not used up is the next to be passed.
