@@ -25,9 +25,10 @@ use self::bytes::Bytes;
 use self::kind::Kind;
 use super::Types;
 use super::builtin::delimiter_of;
+use super::number::FloatStyle;
 use super::writer::Writer;
 use crate::error::InvalidValue;
-use crate::json::{append, write_binary};
+use crate::json::write_binary;
 use crate::limits::{WIRE_DEPTH_MAX, WIRE_TEXT_BYTES_MAX, WIRE_TEXT_GROWTH_MAX};
 
 /// How a column's binary values are read.
@@ -78,16 +79,25 @@ impl Wire {
     ) -> Result<(), InvalidValue> {
         match (self.kind, writer) {
             (Kind::Text, _) => writer.write(value, out),
-            (Kind::Int4, Writer::Integer) => {
-                let number = value.try_into().map_err(|_| INVALID)?;
-                let number = i32::from_be_bytes(number);
-                append(itoa::Buffer::new().format(number).as_bytes(), out);
-                Ok(())
+            (
+                Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Unsigned4 | Kind::Unsigned8,
+                Writer::Integer,
+            )
+            | (Kind::Numeric, Writer::DecimalExact)
+            | (Kind::Float4 | Kind::Float8, Writer::Float(FloatStyle::Server)) => {
+                let start = out.len();
+                self.write_text(value, out)?;
+                // NaN and the infinities are no numbers in JSON.
+                if out.last().is_some_and(u8::is_ascii_digit) {
+                    return Ok(());
+                }
+                let text = out.split_off(start);
+                writer.write(&text, out)
             }
-            (Kind::Int8, Writer::Integer) => {
-                let number = value.try_into().map_err(|_| INVALID)?;
-                let number = i64::from_be_bytes(number);
-                append(itoa::Buffer::new().format(number).as_bytes(), out);
+            (Kind::Uuid, Writer::Uuid(_) | Writer::Text(_)) => {
+                out.push(b'"');
+                self.write_text(value, out)?;
+                out.push(b'"');
                 Ok(())
             }
             (Kind::Bytea, Writer::Bytea(mode)) => {
@@ -111,14 +121,7 @@ impl Wire {
         // The text is made where the JSON will be and moved out of its way: a short one without
         // asking for memory.
         let start = out.len();
-        let place = Place::root(out, value);
-        if self.text(self.kind, value, place, out).is_none() {
-            return Err(if out.len() > place.end_max {
-                TOO_LONG
-            } else {
-                INVALID
-            });
-        }
+        self.write_text(value, out)?;
         let length = out.len().saturating_sub(start);
         if length <= SHORT_BYTES_MAX {
             out.extend_from_slice(&[0; SHORT_BYTES_MAX]);
@@ -129,6 +132,16 @@ impl Wire {
         } else {
             let text = out.split_off(start);
             writer.write(&text, out)
+        }
+    }
+
+    #[inline]
+    fn write_text(&self, value: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+        let place = Place::root(out, value);
+        match self.text(self.kind, value, place, out) {
+            Some(()) => Ok(()),
+            None if out.len() > place.end_max => Err(TOO_LONG),
+            None => Err(INVALID),
         }
     }
 

@@ -6,8 +6,15 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::number::write_integer;
+use crate::json::append;
 
 pub(super) fn write_float8(value: f64, out: &mut Vec<u8>) {
+    // No halfway point has so few digits.
+    if (1e-4..1e15).contains(&value.abs())
+        && write_plain(zmij::Buffer::new().format_finite(value), out)
+    {
+        return;
+    }
     let bits = value.to_bits();
     let exponent = bits >> 52 & 0x7FF;
     let fraction = bits & ((1 << 52) - 1);
@@ -30,6 +37,11 @@ pub(super) fn write_float8(value: f64, out: &mut Vec<u8>) {
 }
 
 pub(super) fn write_float4(value: f32, out: &mut Vec<u8>) {
+    if (1e-4..1e6).contains(&value.abs())
+        && write_plain(zmij::Buffer::new().format_finite(value), out)
+    {
+        return;
+    }
     let bits = value.to_bits();
     let exponent = bits >> 23 & 0xFF;
     let fraction = bits & ((1 << 23) - 1);
@@ -49,6 +61,15 @@ pub(super) fn write_float4(value: f32, out: &mut Vec<u8>) {
         same.then(|| Decimal::parse(&text))
     };
     single.write(shortest, precise, out);
+}
+
+/// Writes a number as it is, `1.0` as `1`, unless it has an exponent.
+fn write_plain(text: &str, out: &mut Vec<u8>) -> bool {
+    let plain = !text.bytes().any(|byte| byte == b'e');
+    if plain {
+        append(text.strip_suffix(".0").unwrap_or(text).as_bytes(), out);
+    }
+    plain
 }
 
 fn write_special(nan: bool, negative: bool, out: &mut Vec<u8>) {
@@ -103,10 +124,13 @@ impl Float {
         if !self.mantissa.is_multiple_of(2) || digits == 0 {
             return false;
         }
-        // Both sides without their factors of two, which are compared apart. A power of five that
-        // is a factor of the other side, of 55 bits at most, is less than 5^24.
+        // Both sides without their factors of two, which are compared apart and seldom are as many.
         let twos = digits.trailing_zeros();
+        if i32::try_from(twos).unwrap_or_default() + exponent != self.exponent - 1 {
+            return false;
+        }
         let odd = u128::from(digits >> twos);
+        // A power of five that is a factor of the other side, of 55 bits at most, is below 5^24.
         let Some(power) = Some(exponent.unsigned_abs())
             .filter(|power| *power < 24)
             .map(|power| 5_u128.pow(power))
@@ -118,10 +142,8 @@ impl Float {
         } else {
             (Some(odd), power)
         };
-        let twos = i32::try_from(twos).unwrap_or_default() + exponent;
         let half = |mantissa: u64| u128::from(mantissa).checked_mul(of_half);
-        twos == self.exponent - 1
-            && odd.is_some()
+        odd.is_some()
             && (odd == half(2 * self.mantissa + 1)
                 || odd == half((2 * self.mantissa).wrapping_sub(1)))
     }

@@ -73,11 +73,19 @@ pub(super) fn write_bits(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<()>
 }
 
 pub(super) fn write_uuid(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<()> {
-    for (index, byte) in bytes.array::<16>()?.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
+    let value: [u8; 16] = bytes.array()?;
+    let mut digits = [[0; 2]; 16];
+    for (pair, byte) in digits.iter_mut().zip(value) {
+        *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+    }
+    let mut groups = digits.as_flattened();
+    for (index, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+        if index > 0 {
             out.push(b'-');
         }
-        write_hex(&[byte], out);
+        let group;
+        (group, groups) = groups.split_at_checked(length)?;
+        append(group, out);
     }
     Some(())
 }
@@ -144,7 +152,7 @@ pub(super) fn write_money(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<()
     }
     out.push(b'.');
     let [hundredths, ..] = (cents % 100).to_le_bytes();
-    push_two_digits(hundredths, out);
+    out.extend_from_slice(&two_digits(hundredths));
     Some(())
 }
 
@@ -201,7 +209,7 @@ pub(super) fn write_numeric(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<
 
 /// Of a number below 10000.
 #[inline]
-fn push_four_digits(number: u16, out: &mut Vec<u8>) {
+pub(super) fn push_four_digits(number: u16, out: &mut Vec<u8>) {
     let digit = |unit: u16| {
         let [_, digit] = (number / unit % 10).to_be_bytes();
         b'0' + digit
@@ -211,8 +219,8 @@ fn push_four_digits(number: u16, out: &mut Vec<u8>) {
 
 /// Of a number below 100.
 #[inline]
-pub(super) fn push_two_digits(number: u8, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[b'0' + number / 10 % 10, b'0' + number % 10]);
+pub(super) fn two_digits(number: u8) -> [u8; 2] {
+    [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 // utils/adt/numeric.c
