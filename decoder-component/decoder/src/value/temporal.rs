@@ -6,7 +6,9 @@ mod timestamp;
 
 pub(super) use date::{DateStyle, write_date};
 pub(super) use time::{TimeStyle, TimeTzStyle, write_time, write_timetz};
-pub(super) use timestamp::{TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamptz};
+pub(super) use timestamp::{
+    TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamptz, write_usual_timestamptz,
+};
 
 use alloc::vec::Vec;
 

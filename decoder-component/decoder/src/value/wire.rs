@@ -26,6 +26,7 @@ use self::kind::Kind;
 use super::Types;
 use super::builtin::delimiter_of;
 use super::number::FloatStyle;
+use super::temporal::write_usual_timestamptz;
 use super::writer::Writer;
 use crate::error::InvalidValue;
 use crate::json::write_binary;
@@ -107,6 +108,16 @@ impl Wire {
             (Kind::Versioned, _) => {
                 let text = value.strip_prefix(&[VERSION]).ok_or(INVALID)?;
                 writer.write(text, out)
+            }
+            (Kind::TimestampTz, Writer::TimestampTz(style)) => {
+                match temporal::usual_timestamptz(value) {
+                    Some((head, fraction))
+                        if write_usual_timestamptz(&head, &fraction, *style, out) =>
+                    {
+                        Ok(())
+                    }
+                    _ => self.write_by_text(value, writer, out),
+                }
             }
             _ => self.write_by_text(value, writer, out),
         }

@@ -37,6 +37,22 @@ pub(super) fn write_timestamp(bytes: &mut Bytes<'_>, zone: bool, out: &mut Vec<u
     Some(())
 }
 
+/// A `timestamptz` of the years 1 to 9999: `2024-01-15 10:30:00`, and six digits of its fraction.
+#[inline]
+pub(super) fn usual_timestamptz(value: &[u8]) -> Option<([u8; 19], [u8; 6])> {
+    let us = i64::from_be_bytes(value.try_into().ok()?);
+    let date = common_date(us.div_euclid(DAY_US) + DAYS_TO_2000)?;
+    let [y1, y2, y3, y4, _, m1, m2, _, d1, d2] = date;
+    let us = us.rem_euclid(DAY_US);
+    let seconds = u32::try_from(us / 1_000_000).ok()?;
+    let ([h1, h2], [n1, n2]) = (two(seconds / 3600), two(seconds / 60 % 60));
+    let [s1, s2] = two(seconds % 60);
+    let head = [
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2,
+    ];
+    Some((head, six_digits(u32::try_from(us % 1_000_000).ok()?)))
+}
+
 /// `time_send`
 pub(super) fn write_time(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<()> {
     let us = bytes.i64()?;
@@ -192,14 +208,19 @@ fn push_time(us: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b':', m1, m2, b':', s1, s2]);
     if fraction != 0 {
         let fraction = u32::try_from(fraction).unwrap_or_default();
-        let [f1, f2] = two(fraction / 10_000);
-        let [f3, f4] = two(fraction / 100 % 100);
-        let [f5, f6] = two(fraction % 100);
-        out.extend_from_slice(&[b'.', f1, f2, f3, f4, f5, f6]);
+        out.push(b'.');
+        out.extend_from_slice(&six_digits(fraction));
         while let Some(b'0') = out.last() {
             out.pop();
         }
     }
+}
+
+fn six_digits(number: u32) -> [u8; 6] {
+    let [f1, f2] = two(number / 10_000);
+    let [f3, f4] = two(number / 100 % 100);
+    let [f5, f6] = two(number % 100);
+    [f1, f2, f3, f4, f5, f6]
 }
 
 fn two(number: u32) -> [u8; 2] {
