@@ -19,3 +19,14 @@ pub const RELATIONS_MAX: usize = 1 << 20;
 
 /// `MaxAllocSize`, `utils/memutils.h`: no value and no message is larger.
 pub const MESSAGE_BYTES_MAX: usize = 0x3FFF_FFFF;
+
+/// Values within a value in binary form: the server has no bound but its stack.
+pub const WIRE_DEPTH_MAX: u8 = 64;
+
+/// Text of a value in binary form, together with [`WIRE_TEXT_GROWTH_MAX`]: quotes within quotes
+/// are doubled again and again, and a `numeric` may have 131,072 digits of which none is sent, so
+/// a small value can stand for a text that no memory holds.
+pub const WIRE_TEXT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of text for each byte in binary form, beyond [`WIRE_TEXT_BYTES_MAX`].
+pub const WIRE_TEXT_GROWTH_MAX: usize = 16;

@@ -88,6 +88,8 @@ pub(crate) enum Cell<'a> {
     /// A TOASTed value that did not change and was not sent.
     Unchanged,
     Text(&'a [u8]),
+    /// The value in its type's binary send format.
+    Binary(&'a [u8]),
 }
 
 /// The tuples of the message parsed last. Kept across messages for their memory.
@@ -251,20 +253,22 @@ fn parse_tuple<'a>(reader: &mut Reader<'a>, cells: &mut Vec<Cell<'a>>) -> Result
     cells.reserve(count);
     for _ in 0..count {
         cells.push(match reader.u8("column kind")? {
-            b't' => {
-                let length = reader.u32("column length")?;
-                Cell::Text(reader.bytes(
-                    usize::try_from(length).unwrap_or(usize::MAX),
-                    "column value",
-                )?)
-            }
+            b't' => Cell::Text(parse_value(reader)?),
             b'n' => Cell::Null,
             b'u' => Cell::Unchanged,
-            b'b' => return Err(unsupported(reader, "binary column value")),
+            b'b' => Cell::Binary(parse_value(reader)?),
             _ => return Err(unsupported(reader, "column kind")),
         });
     }
     Ok(())
+}
+
+fn parse_value<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    let length = reader.u32("column length")?;
+    reader.bytes(
+        usize::try_from(length).unwrap_or(usize::MAX),
+        "column value",
+    )
 }
 
 fn parse_column_count(reader: &mut Reader<'_>) -> Result<usize, Malformed> {

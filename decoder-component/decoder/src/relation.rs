@@ -282,15 +282,18 @@ impl Column {
     fn write<'a>(&self, cell: Cell<'a>, out: &mut Vec<u8>) -> Result<(), InvalidCell<'a>> {
         self.literal.write(out);
         match cell {
-            Cell::Text(text) => {
+            Cell::Text(value) | Cell::Binary(value) => {
                 let start = out.len();
-                self.rendering
-                    .write_text(text, out)
-                    .map_err(|invalid| InvalidCell {
-                        column: self.name.clone(),
-                        value: text,
-                        invalid,
-                    })?;
+                if let Cell::Text(text) = cell {
+                    self.rendering.write_text(text, out)
+                } else {
+                    self.rendering.write_binary(value, out)
+                }
+                .map_err(|invalid| InvalidCell {
+                    column: self.name.clone(),
+                    value,
+                    invalid,
+                })?;
                 // A value the format cannot express is null, and treated like one.
                 if self.null_stands_in && out.get(start..) == Some(b"null") {
                     out.truncate(start);

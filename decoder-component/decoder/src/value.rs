@@ -2,7 +2,8 @@
 //!
 //! [`Rendering`] is chosen once for a column of a relation version; each value then costs one
 //! `match`. What a type's text means is known in the modules below, one for each kind of value.
-//! Nothing here trusts the text: it becomes well-formed JSON, or an error.
+//! Nothing here trusts the text: it becomes well-formed JSON, or an error. A value in binary form is
+//! turned into its text first, in `wire`.
 
 mod array;
 mod binary;
@@ -19,6 +20,7 @@ mod placeholder;
 mod resolve;
 mod temporal;
 mod vector;
+mod wire;
 mod writer;
 
 use alloc::boxed::Box;
@@ -26,6 +28,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use self::resolve::{Resolved, resolve};
+use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
 use crate::facts::TypeFacts;
@@ -62,6 +65,7 @@ impl Types {
 #[derive(Clone, Debug)]
 pub(crate) struct Rendering {
     writer: Writer,
+    wire: Wire,
     type_oid: u32,
     has_default: bool,
     unavailable: Box<[u8]>,
@@ -83,6 +87,7 @@ impl Rendering {
         let unavailable = placeholder::unavailable(&writer, options).into();
         Some(Self {
             writer,
+            wire: Wire::resolve(type_oid, types),
             type_oid,
             has_default,
             unavailable,
@@ -94,6 +99,12 @@ impl Rendering {
     #[inline]
     pub(crate) fn write_text(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
         self.writer.write(text, out)
+    }
+
+    /// The same for a value in its type's binary send format.
+    #[inline]
+    pub(crate) fn write_binary(&self, value: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+        self.wire.write(value, &self.writer, out)
     }
 
     /// JSON for a NOT NULL column of which nothing was sent.

@@ -61,7 +61,7 @@ pub(super) fn resolve(
 }
 
 /// Sees through a domain, and domains over it.
-fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
+pub(super) fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
     for _ in 0..DEPTH_MAX {
         match types.learnt(type_oid) {
             Some(TypeFacts {

@@ -6,16 +6,18 @@ mod timestamp;
 
 pub(super) use date::{DateStyle, write_date};
 pub(super) use time::{TimeStyle, TimeTzStyle, write_time, write_timetz};
-pub(super) use timestamp::{TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamptz};
+pub(super) use timestamp::{
+    TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamptz, write_usual_timestamptz,
+};
 
 use alloc::vec::Vec;
 
 /// A day of the proleptic Gregorian calendar; the year before 1 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Date {
-    year: i32,
-    month: u8,
-    day: u8,
+pub(super) struct Date {
+    pub(super) year: i32,
+    pub(super) month: u8,
+    pub(super) day: u8,
 }
 
 /// A time of day, as written.
@@ -86,7 +88,7 @@ impl Date {
     }
 
     /// The inverse of [`Date::days`], for days whose year fits.
-    fn from_days(days: i64) -> Self {
+    pub(super) fn from_days(days: i64) -> Self {
         let days = days + 719_468;
         let era = days.div_euclid(146_097);
         let day_of_era = days.rem_euclid(146_097);
@@ -263,7 +265,7 @@ const DATE_RANGE: &[u8; 10] = &[9, 9, 9, 9, 0, 1, 9, 0, 3, 9];
 /// A `date` goes up to 5874897.
 const YEAR_DIGITS_MAX: usize = 7;
 
-const DAY_US: i64 = 86_400_000_000;
+pub(super) const DAY_US: i64 = 86_400_000_000;
 
 #[cfg(test)]
 mod tests {

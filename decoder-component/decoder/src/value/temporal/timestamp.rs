@@ -70,37 +70,42 @@ pub(in crate::value) fn write_timestamptz(
     style: TimestampTzStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), InvalidValue> {
-    match (Common::parse(text), style) {
-        (
-            Some(Common {
-                head,
-                fraction,
-                zone: b"+00",
-            }),
-            TimestampTzStyle::Iso,
-        ) => {
+    match Common::parse(text) {
+        Some(Common {
+            head,
+            fraction,
+            zone: b"+00",
+        }) if write_usual_timestamptz(head, fraction, style, out) => Ok(()),
+        _ => write_any_timestamptz(text, style, out),
+    }
+}
+
+/// Writes `2024-01-15 10:30:00` in UTC with up to six digits of a fraction, in the styles that take
+/// it as it is; says whether this is one of them.
+#[inline]
+pub(in crate::value) fn write_usual_timestamptz(
+    head: &[u8; 19],
+    fraction: &[u8],
+    style: TimestampTzStyle,
+    out: &mut Vec<u8>,
+) -> bool {
+    match style {
+        TimestampTzStyle::Iso => {
             out.extend_from_slice(&iso_head(head));
             write_fraction(fraction, out);
             out.extend_from_slice(b"Z\"");
-            Ok(())
+            true
         }
-        (
-            Some(Common {
-                head,
-                fraction,
-                zone: b"+00",
-            }),
-            TimestampTzStyle::Digits { digits: 6, .. },
-        ) => {
+        TimestampTzStyle::Digits { digits: 6, .. } => {
             out.extend_from_slice(&iso_head(head));
             let mut end = *b".000000Z\"";
             for (place, digit) in end.iter_mut().skip(1).zip(fraction) {
                 *place = *digit;
             }
             out.extend_from_slice(&end);
-            Ok(())
+            true
         }
-        _ => write_any_timestamptz(text, style, out),
+        TimestampTzStyle::Digits { .. } => false,
     }
 }
 
