@@ -54,9 +54,9 @@ async def main(arguments: argparse.Namespace) -> None:
         print(f"Waiting for changes of {arguments.publication}; Ctrl-C stops.", flush=True)
         seen = 0
         async for message in reader:
-            print(f"{format_operation(message.op)} {get_table_name(message)}")
+            print(f"{format_operation(message.op)} {get_table_name(message)}", flush=True)
             if message.before is not None:
-                print(f"  before {message.before}")
+                print(f"  before {message.before}", flush=True)
             if message.after is not None:
                 print(f"  after  {message.after}", flush=True)
             seen += 1

@@ -19,6 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A text column as pgoutput sends it: its kind, its length, its value.
 const COLUMN: &[u8] = b"t\0\0\0\x06SECRET";
 
+/// How many bytes at the end of `piece` may be the beginning of the column.
+fn carried(piece: &[u8]) -> usize {
+    let begun = |bytes: &usize| piece.ends_with(&COLUMN[..*bytes]);
+    (1..COLUMN.len()).rev().find(begun).unwrap_or(0)
+}
+
 /// Passes everything on, but gives the column above a kind that does not exist.
 async fn proxy(server: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,14 +40,18 @@ async fn proxy(server: String) -> u16 {
             });
             tokio::spawn(async move {
                 let mut buffer = vec![0; 1 << 16];
+                let mut piece = Vec::new();
                 while let Ok(bytes @ 1..) = from_server.read(&mut buffer).await {
-                    let piece = &mut buffer[..bytes];
+                    piece.extend_from_slice(&buffer[..bytes]);
                     if let Some(at) = piece.windows(COLUMN.len()).position(|w| w == COLUMN) {
                         piece[at] = b'z';
                     }
-                    if to_client.write_all(piece).await.is_err() {
+                    // A column may be split over two reads: what may be its beginning waits.
+                    let whole = piece.len() - carried(&piece);
+                    if to_client.write_all(&piece[..whole]).await.is_err() {
                         return;
                     }
+                    piece.drain(..whole);
                 }
             });
         }

@@ -12,22 +12,24 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::config::Config;
-use crate::connection::PINNED;
+use crate::connection::{PINNED, no_password};
 use crate::engine::{
     Attribute, ColumnFacts, Facts, Question, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
 };
-use crate::error::{Error, hint_for};
+use crate::error::{CONNECTING, Error, Login, hint_for};
 
 /// The catalog connection.
 pub(crate) struct Catalog {
     config: tokio_postgres::Config,
     address: String,
     pub(crate) database: String,
-    user: String,
+    login: Login,
     has_password: bool,
+    /// Whether the decoder has a use for columns' defaults.
+    wants_defaults: bool,
     connect_timeout: Duration,
     client: Option<Client>,
-    server_stopping: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
 }
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -38,6 +40,7 @@ impl Catalog {
         let mut postgres = tokio_postgres::Config::new();
         let pinned: Vec<_> = PINNED
             .iter()
+            .chain(&PATIENCE)
             .map(|(name, value)| format!("-c {name}={value}"))
             .collect();
         postgres
@@ -47,6 +50,7 @@ impl Catalog {
             .dbname(&config.database)
             .application_name(&config.application_name)
             .options(pinned.join(" "))
+            .keepalives_idle(KEEPALIVE)
             .ssl_mode(SslMode::Disable);
         if let Some(password) = &config.password {
             postgres.password(&password.0);
@@ -55,11 +59,15 @@ impl Catalog {
             config: postgres,
             address: config.address(),
             database: config.database.clone(),
-            user: config.user.clone(),
+            login: config.login(),
             has_password: config.password.is_some(),
+            wants_defaults: config
+                .decoder_options()
+                .iter()
+                .any(|(name, value)| name == "format" && value != "native"),
             connect_timeout: config.connect_timeout,
             client: None,
-            server_stopping: watch::channel(false).1,
+            ended: watch::channel(true).1,
         }
     }
 
@@ -92,7 +100,8 @@ impl Catalog {
             .is_some_and(|client| !client.is_closed())
         {
             match self.query_once(sql, parameters).await {
-                Err(error) if error.is_transient() => {}
+                // Not after a time-out: the next one would take as long.
+                Err(error) if error.is_transient() && self.client.is_some() => {}
                 result => return result,
             }
         }
@@ -100,37 +109,47 @@ impl Catalog {
         self.query_once(sql, parameters).await
     }
 
-    /// Waits until the server ends the connection to shut down; an ordinary connection is told so
-    /// at once, one that streams only when it has been read to its end.
-    pub(crate) async fn server_stopping(&self) {
-        let mut stopping = self.server_stopping.clone();
-        if stopping.wait_for(|stopping| *stopping).await.is_err() {
-            // It ended for another reason.
-            std::future::pending::<()>().await;
+    /// Waits until the server shuts down. It ends an ordinary connection at once, one that streams
+    /// only when that has been read to its end.
+    pub(crate) async fn server_stopping(&mut self) {
+        loop {
+            let mut ended = self.ended.clone();
+            // An error says that it has ended as well.
+            let _ = ended.wait_for(|ended| *ended).await;
+            // It may have been ended alone: a server that shuts down takes no other.
+            match self.open().await {
+                Ok(()) => {}
+                Err(error) if error.sqlstate() == Some(SqlState::CANNOT_CONNECT_NOW.code()) => {
+                    return;
+                }
+                Err(_) => tokio::time::sleep(REOPEN_AFTER).await,
+            }
         }
     }
 
     /// Opens the connection anew.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
         self.client = None;
-        let doing = "connecting to the server";
-        let connected = tokio::time::timeout(self.connect_timeout, self.config.connect(NoTls));
-        let connected = connected
-            .await
-            .map_err(|_| self.late(doing, self.connect_timeout))?;
-        let (client, connection) = connected.map_err(|error| self.error(&error, doing))?;
-        let (stopping, server_stopping) = watch::channel(false);
+        let limit = self.connect_timeout;
+        match tokio::time::timeout(limit, self.open_untimed()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(self.late(CONNECTING, limit)),
+        }
+    }
+
+    async fn open_untimed(&mut self) -> Result<(), Error> {
+        let connected = self.config.connect(NoTls).await;
+        let (client, connection) = connected.map_err(|error| self.error(&error, CONNECTING))?;
+        let (ending, ended) = watch::channel(false);
         tokio::spawn(async move {
-            let ended = connection.await;
-            let code = ended.as_ref().err().and_then(tokio_postgres::Error::code);
-            let stops = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
-            // What else may be wrong with it, the next query says.
-            if code.is_some_and(|code| stops.contains(code)) {
-                stopping.send_replace(true);
-            }
+            // What was wrong with it, the next query says.
+            let _ = connection.await;
+            ending.send_replace(true);
         });
+        let unlimited = client.batch_execute(NEVER_IDLE).await;
+        unlimited.map_err(|error| self.error(&error, CONNECTING))?;
         self.client = Some(client);
-        self.server_stopping = server_stopping;
+        self.ended = ended;
         Ok(())
     }
 
@@ -163,7 +182,7 @@ impl Catalog {
         let (namespace, name) = (self.get(row, 0)?, self.get(row, 1)?);
         let primary_key = self.get(row, 2)?;
         let mut columns = Vec::new();
-        for row in self.query(COLUMNS, &parameter).await? {
+        for row in self.columns(oid).await? {
             columns.push(ColumnFacts {
                 name: self.get(&row, 0)?,
                 type_: self.get(&row, 1)?,
@@ -188,6 +207,20 @@ impl Catalog {
             primary_key,
             unique_indexes,
         }))
+    }
+
+    async fn columns(&mut self, oid: u32) -> Result<Vec<Row>, Error> {
+        let with_defaults = self.wants_defaults;
+        let parameters: [Parameter<'_>; 2] = [(&oid, Type::OID), (&with_defaults, Type::BOOL)];
+        match self.query(COLUMNS, &parameters).await {
+            // Somebody has locked the table, for as long as they like. The stream goes on without
+            // its columns' defaults, until the server describes the table again.
+            Err(error) if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) => {
+                self.query(COLUMNS, &[(&oid, Type::OID), (&false, Type::BOOL)])
+                    .await
+            }
+            columns => columns,
+        }
     }
 
     async fn types(&mut self, oids: &[u32]) -> Result<Vec<TypeFacts>, Error> {
@@ -250,7 +283,7 @@ impl Catalog {
                 hint: db
                     .hint()
                     .map(str::to_owned)
-                    .or_else(|| hint_for(&sqlstate, &self.user)),
+                    .or_else(|| hint_for(&sqlstate, &self.login, doing)),
                 message: db.message().to_owned(),
                 detail: db.detail().map(str::to_owned),
                 sqlstate,
@@ -269,9 +302,8 @@ impl Catalog {
                 io,
             };
         }
-        if !self.has_password && doing == "connecting to the server" {
-            let reason = "the server asks for one and none was given";
-            return Error::configuration("password", reason);
+        if !self.has_password && doing == CONNECTING {
+            return no_password(self.address.clone());
         }
         let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
         Error::protocol(format!("{doing}: {error}{cause}"))
@@ -300,6 +332,22 @@ impl Catalog {
 /// The longest a catalog query may take; it reads a few rows by index.
 const QUERY_MAX: Duration = Duration::from_mins(1);
 
+/// How long to wait before opening the connection again, when it could not be.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+/// An idle connection whose peer is silently gone is noticed after about so long.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+
+/// The limits of a role's or database's own sessions do not fit a stream. `pg_get_expr` locks the
+/// table whose default it prints, from 18 on: whoever keeps it locked must not stop the stream.
+const PATIENCE: [(&str, &str); 2] = [("lock_timeout", "2s"), ("statement_timeout", "0")];
+
+/// Settings that came with 14 and 17, where the server has them.
+const NEVER_IDLE: &str = "
+SELECT pg_catalog.set_config(s.name, '0', false)
+FROM pg_catalog.pg_settings s
+WHERE s.name IN ('idle_session_timeout', 'transaction_timeout')";
+
 const RELATION: &str = "
 SELECT n.nspname::text, c.relname::text,
        ARRAY(SELECT a.attname::text
@@ -314,7 +362,7 @@ WHERE c.oid = $1";
 
 const COLUMNS: &str = "
 SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull,
-       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+       CASE WHEN $2 AND a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::EngineKind;
-use crate::error::Error;
+use crate::engine::{EngineKind, Limits};
+use crate::error::{Error, Login};
 use crate::lsn::Lsn;
 use crate::stream::Stream;
 
@@ -23,12 +23,13 @@ pub struct Config {
     pub(crate) slot: String,
     pub(crate) publications: Vec<String>,
     pub(crate) start_lsn: Lsn,
-    pub(crate) options: Vec<(String, String)>,
+    options: Vec<(String, Secret)>,
     pub(crate) engine: EngineKind,
     pub(crate) status_interval: Duration,
     pub(crate) receive_timeout: Duration,
     pub(crate) reconnect: Reconnect,
     pub(crate) message_max_bytes: usize,
+    pub(crate) memory_max_bytes: usize,
 }
 
 /// How a lost connection is made again: exponential backoff with full jitter.
@@ -53,7 +54,7 @@ impl Default for Reconnect {
     }
 }
 
-/// A password: its `Debug` form says nothing.
+/// A password, or an option's value, which may be one: its `Debug` form says nothing.
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
 
@@ -84,6 +85,7 @@ impl Config {
             reconnect: Reconnect::default(),
             // MaxAllocSize, utils/memutils.h: no message of the server is larger.
             message_max_bytes: 1 << 30,
+            memory_max_bytes: Limits::default().memory_max_bytes,
         }
     }
 
@@ -165,7 +167,7 @@ impl Config {
         self
     }
 
-    /// Time for one attempt to connect and log in; default 10 s.
+    /// Time for one attempt to connect, log in and start streaming; default 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -183,7 +185,9 @@ impl Config {
         self
     }
 
-    /// Where to start. The server starts at the slot's confirmed LSN where that is later.
+    /// Where to start. The server starts at the slot's confirmed LSN where that is later; an LSN
+    /// it has not reached yet is refused. What lies before is confirmed with the first
+    /// acknowledgement or keepalive behind it.
     pub fn start_lsn(mut self, lsn: Lsn) -> Self {
         self.start_lsn = lsn;
         self
@@ -192,7 +196,8 @@ impl Config {
     /// An option of the decoder by Debezium's property name, or `format`. The last one counts.
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.retain(|(known, _)| known != name);
-        self.options.push((name.to_owned(), value.to_owned()));
+        self.options
+            .push((name.to_owned(), Secret(value.to_owned())));
         self
     }
 
@@ -228,6 +233,14 @@ impl Config {
         self
     }
 
+    /// Memory the sandboxed decoder may have; default 2 GiB, at most 4 GiB. None of it is taken
+    /// before it is needed. The default is enough for a text of 500 MiB or a `bytea` of 300 MiB in
+    /// one row: a text needs about four times its length.
+    pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
+        self.memory_max_bytes = bytes;
+        self
+    }
+
     /// Connects, checks that slot and publications are there, and starts streaming. Must be
     /// called inside a tokio runtime, whose tasks go on until the stream is stopped or dropped.
     ///
@@ -252,7 +265,10 @@ impl Config {
 
     /// The decoder's options with our defaults for those not given.
     pub(crate) fn decoder_options(&self) -> Vec<(String, String)> {
-        let mut options = self.options.clone();
+        let given = self.options.iter();
+        let mut options: Vec<_> = given
+            .map(|(name, value)| (name.clone(), value.0.clone()))
+            .collect();
         for (name, value) in [
             ("format", "native"),
             ("database.dbname", self.database.as_str()),
@@ -262,6 +278,21 @@ impl Config {
             }
         }
         options
+    }
+
+    pub(crate) fn login(&self) -> Login {
+        Login {
+            user: self.user.clone(),
+            database: self.database.clone(),
+        }
+    }
+
+    /// What the decoder may use.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            memory_max_bytes: self.memory_max_bytes,
+            ..Limits::default()
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -459,8 +490,10 @@ mod tests {
     #[test]
     fn debug_hides_the_password() {
         let config = Config::new("d").password("hunter2").slot("s");
+        let config = config.option("database.password", "hunter2");
         let text = format!("{config:?}");
         assert!(text.contains("***") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("database.password"), "{text}");
     }
 
     #[test]

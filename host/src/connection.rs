@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::Config;
-use crate::error::{Error, hint_for, quote_identifier, quote_literal};
+use crate::error::{CONNECTING, Error, Login, hint_for, quote_identifier, quote_literal};
 use crate::lsn::Lsn;
 use crate::replication::{Receiver, Sender};
 
@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     transport: Box<dyn Transport>,
     buffer: BytesMut,
     address: String,
-    user: String,
+    login: Login,
     /// 0 where the server does not say.
     server_major: u32,
     message_max_bytes: usize,
@@ -55,32 +55,18 @@ pub(crate) struct Connection {
 pub(crate) struct Identity {
     pub(crate) system_identifier: String,
     pub(crate) timeline: u32,
+    /// Where its WAL ends.
+    pub(crate) xlogpos: Lsn,
 }
 
 impl Connection {
-    /// Connects and logs in, within the time the configuration allows.
+    /// Connects and logs in.
     pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
-        let timeout = config.connect_timeout;
-        tokio::time::timeout(timeout, Self::open_untimed(config))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::Connection {
-                    address: config.address(),
-                    doing: "connecting to the server",
-                    io: io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        format!("no answer within {} s", timeout.as_secs_f32()),
-                    ),
-                })
-            })
-    }
-
-    async fn open_untimed(config: &Config) -> Result<Self, Error> {
         let mut connection = Self {
             transport: connect(config).await?,
             buffer: BytesMut::with_capacity(READ_BYTES),
             address: config.address(),
-            user: config.user.clone(),
+            login: config.login(),
             server_major: 0,
             message_max_bytes: config.message_max_bytes,
         };
@@ -94,17 +80,19 @@ impl Connection {
             .row("IDENTIFY_SYSTEM", "identifying the server")
             .await?;
         let mut row = row.into_iter();
-        let (Some(system_identifier), Some(timeline)) = (
+        let (Some(system_identifier), Some(timeline), Some(xlogpos)) = (
             row.next().flatten(),
+            row.next().flatten().and_then(|text| text.parse().ok()),
             row.next().flatten().and_then(|text| text.parse().ok()),
         ) else {
             return Err(Error::protocol(
-                "IDENTIFY_SYSTEM answered without identifier or timeline",
+                "IDENTIFY_SYSTEM answered without identifier, timeline or end of WAL",
             ));
         };
         Ok(Identity {
             system_identifier,
             timeline,
+            xlogpos,
         })
     }
 
@@ -137,7 +125,7 @@ impl Connection {
             match self.read_message(doing).await? {
                 Reply::CopyBoth => break,
                 Reply::Message(Message::ErrorResponse(body)) => {
-                    let error = server_error(&body, doing, &self.user);
+                    let error = server_error(&body, doing, &self.login);
                     return Err(match error {
                         // undefined_object: publications are looked up later, by the plugin
                         Error::Server { sqlstate, .. } if sqlstate == "42704" => {
@@ -158,7 +146,7 @@ impl Connection {
             self.buffer,
             self.message_max_bytes,
             self.address,
-            self.user,
+            self.login,
         );
         Ok((receiver, sender))
     }
@@ -171,6 +159,11 @@ impl Connection {
             ("database", config.database.as_str()),
             ("replication", "database"),
             ("application_name", config.application_name.as_str()),
+            // A warning while streaming is how we hear of a publication that was dropped.
+            ("client_min_messages", "warning"),
+            // A role's or database's own are for other sessions.
+            ("lock_timeout", "0"),
+            ("statement_timeout", "0"),
         ];
         let parameters = parameters.into_iter().chain(PINNED);
         frontend::startup_message(parameters, &mut out).map_err(|io| self.io(doing, io))?;
@@ -180,7 +173,7 @@ impl Connection {
             match self.read_message(doing).await? {
                 Reply::Message(Message::ReadyForQuery(_)) => return Ok(()),
                 Reply::Message(Message::ErrorResponse(body)) => {
-                    return Err(server_error(&body, doing, &self.user));
+                    return Err(server_error(&body, doing, &self.login));
                 }
                 Reply::Message(Message::ParameterStatus(body))
                     if body.name().is_ok_and(|name| name == "server_version") =>
@@ -198,11 +191,7 @@ impl Connection {
             .password
             .as_ref()
             .map(|password| password.0.as_bytes());
-        let password = || {
-            password.ok_or_else(|| {
-                Error::configuration("password", "the server asks for one and none was given")
-            })
-        };
+        let password = || password.ok_or_else(|| no_password(config.address()));
         loop {
             let Reply::Message(message) = self.read_message(doing).await? else {
                 return Err(Error::protocol("streaming began before the login ended"));
@@ -233,7 +222,9 @@ impl Connection {
                     }
                     self.scram(password()?).await?;
                 }
-                Message::ErrorResponse(body) => return Err(server_error(&body, doing, &self.user)),
+                Message::ErrorResponse(body) => {
+                    return Err(server_error(&body, doing, &self.login));
+                }
                 Message::NoticeResponse(_) => {}
                 _ => {
                     return Err(Error::protocol(
@@ -265,7 +256,7 @@ impl Connection {
                     return scram.finish(body.data()).map_err(|io| self.io(doing, io));
                 }
                 Reply::Message(Message::ErrorResponse(body)) => {
-                    return Err(server_error(&body, doing, &self.user));
+                    return Err(server_error(&body, doing, &self.login));
                 }
                 Reply::Message(Message::NoticeResponse(_)) => {}
                 _ => return Err(Error::protocol("the server broke off the SCRAM exchange")),
@@ -290,7 +281,7 @@ impl Connection {
                     row = columns(&body).map_err(|io| self.io(doing, io))?;
                 }
                 Reply::Message(Message::ErrorResponse(body)) => {
-                    let failed = server_error(&body, doing, &self.user);
+                    let failed = server_error(&body, doing, &self.login);
                     // After a FATAL one there is no ReadyForQuery to wait for.
                     if failed.is_transient() {
                         return Err(failed);
@@ -321,7 +312,7 @@ impl Connection {
 
     async fn read_message(&mut self, doing: &'static str) -> Result<Reply, Error> {
         loop {
-            let needed = match whole_message(&self.buffer, MESSAGE_MAX_BEFORE_STREAM)? {
+            let needed = match whole_message(&self.buffer, BEFORE_STREAM)? {
                 Whole::Yes {
                     tag: COPY_BOTH_RESPONSE_TAG,
                     bytes,
@@ -369,6 +360,13 @@ pub(crate) enum Whole {
     Yes { tag: u8, bytes: usize },
 }
 
+/// The largest message taken, and what an error calls this bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) bytes_max: usize,
+    pub(crate) name: &'static str,
+}
+
 async fn connect(config: &Config) -> Result<Box<dyn Transport>, Error> {
     let connected = if config.host.starts_with('/') {
         connect_unix(config).await
@@ -377,7 +375,7 @@ async fn connect(config: &Config) -> Result<Box<dyn Transport>, Error> {
     };
     connected.map_err(|io| Error::Connection {
         address: config.address(),
-        doing: "connecting to the server",
+        doing: CONNECTING,
         io,
     })
 }
@@ -409,7 +407,7 @@ fn start_replication(slot: &str, publications: &[String], start: Lsn, major: u32
 }
 
 /// Whether `buffer` begins with a whole message.
-pub(crate) fn whole_message(buffer: &[u8], bytes_max: usize) -> Result<Whole, Error> {
+pub(crate) fn whole_message(buffer: &[u8], bound: Bound) -> Result<Whole, Error> {
     let Some((tag, rest)) = buffer.split_first() else {
         return Ok(Whole::No {
             needed: HEADER_BYTES,
@@ -426,9 +424,10 @@ pub(crate) fn whole_message(buffer: &[u8], bytes_max: usize) -> Result<Whole, Er
             "message length {length}, at least 4 is needed"
         )));
     }
-    if length > bytes_max {
+    if length > bound.bytes_max {
+        let Bound { bytes_max, name } = bound;
         return Err(Error::protocol(format!(
-            "a message of {length} bytes exceeds message_max_bytes, which is {bytes_max}"
+            "a message of {length} bytes exceeds {name}, which is {bytes_max}"
         )));
     }
     let bytes = length + 1;
@@ -438,7 +437,7 @@ pub(crate) fn whole_message(buffer: &[u8], bytes_max: usize) -> Result<Whole, Er
     Ok(Whole::Yes { tag: *tag, bytes })
 }
 
-pub(crate) fn server_error(body: &ErrorResponseBody, doing: &'static str, user: &str) -> Error {
+pub(crate) fn server_error(body: &ErrorResponseBody, doing: &'static str, login: &Login) -> Error {
     let (mut sqlstate, mut message, mut detail, mut hint) = (None, None, None, None);
     let mut fields = body.fields();
     while let Ok(Some(field)) = fields.next() {
@@ -453,7 +452,7 @@ pub(crate) fn server_error(body: &ErrorResponseBody, doing: &'static str, user: 
     }
     let sqlstate = sqlstate.unwrap_or_else(|| "XX000".to_owned());
     Error::Server {
-        hint: hint.or_else(|| hint_for(&sqlstate, user)),
+        hint: hint.or_else(|| hint_for(&sqlstate, login, doing)),
         message: message.unwrap_or_default(),
         sqlstate,
         detail,
@@ -479,6 +478,16 @@ fn major(version: &str) -> u32 {
         .next()
         .unwrap_or_default();
     digits.parse().unwrap_or(0)
+}
+
+/// The server wants a password and there is none: asking again would not change that.
+pub(crate) fn no_password(address: String) -> Error {
+    let text = "the server asks for a password and none was given";
+    Error::Connection {
+        address,
+        doing: "logging in",
+        io: io::Error::new(io::ErrorKind::PermissionDenied, text),
+    }
 }
 
 pub(crate) fn closed() -> io::Error {
@@ -507,7 +516,10 @@ pub(crate) const HEADER_BYTES: usize = 5;
 pub(crate) const READ_BYTES: usize = 128 * 1024;
 
 /// No message before the stream is anywhere near it.
-const MESSAGE_MAX_BEFORE_STREAM: usize = 1024 * 1024;
+const BEFORE_STREAM: Bound = Bound {
+    bytes_max: 1024 * 1024,
+    name: "what any may have before the stream",
+};
 
 #[cfg(test)]
 mod tests {

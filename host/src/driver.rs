@@ -16,10 +16,12 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connection::{Connection, Identity};
 use crate::engine::{Decoded, Engine, EngineError, Stop};
-use crate::error::{Error, SlotProblem};
+use crate::error::{CONNECTING, Error, SlotProblem};
+use crate::lsn::Lsn;
 use crate::pace::{self, Pace};
 use crate::records::{Batch, Item, Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
+use crate::slot::Slot;
 use crate::stream::{Clock, Shared};
 
 /// The receive task.
@@ -33,6 +35,8 @@ pub(crate) struct Driver {
     identity: Option<Identity>,
     /// The last event put into the channel: none up to it is put there again.
     handed: Option<Position>,
+    /// Where the decoder broke down last: behind which event.
+    broke_at: Option<Position>,
     /// Attempts to connect in a row that brought nothing.
     attempts: u32,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Link {
 /// Why the receive task left a link.
 enum End {
     Failed(Error),
+    /// After an error of which the consumer knows, and that stays.
+    Lasting,
     Stopped,
 }
 
@@ -56,7 +62,7 @@ impl Driver {
         shared: Arc<Shared>,
         batches: mpsc::Sender<Result<Batch, Error>>,
     ) -> Result<(Self, Link), Error> {
-        let engine = Engine::open(config.engine, &config.decoder_options())?;
+        let engine = open_engine(&config)?;
         let mut driver = Self {
             catalog: Catalog::new(&config),
             config,
@@ -66,6 +72,7 @@ impl Driver {
             topics: TopicTable::default(),
             identity: None,
             handed: None,
+            broke_at: None,
             attempts: 0,
         };
         let until = driver.shared.clock.now() + STARTING_UP_MAX;
@@ -93,10 +100,10 @@ impl Driver {
         loop {
             let began = self.shared.clock.now();
             let error = match self.stream(link).await {
-                (End::Stopped, last_word) => return last_word,
+                (End::Stopped | End::Lasting, last_word) => return last_word,
                 (End::Failed(error), _) => error,
             };
-            if self.shared.clock.now() > began + self.config.reconnect.delay_max {
+            if self.shared.clock.now() > began.saturating_add(self.config.reconnect.delay_max) {
                 self.attempts = 0;
             }
             let shared = Arc::clone(&self.shared);
@@ -106,9 +113,9 @@ impl Driver {
                 again = self.link_again(error) => match again {
                     Ok(link) => link,
                     Err(error) => {
-                        // Nobody is listening: then nobody misses it.
-                        let _ = self.batches.send(Err(error)).await;
-                        return Ok(());
+                        self.tell(error);
+                        shared.stopped().await;
+                        return self.unsent();
                     }
                 },
             };
@@ -132,13 +139,15 @@ impl Driver {
         let end = match end {
             // Lasting, and not the connection's fault: the consumer gets the error behind the
             // events before it, and time to acknowledge them.
-            End::Failed(error) if !error.is_transient() => {
+            End::Failed(error) if !self.may_pass(&error) => {
+                self.tell(error);
+                self.shared.feedback().halt();
                 tokio::select! {
                     biased;
                     () = shared.stopped() => {}
-                    _ = self.batches.send(Err(error)) => shared.stopped().await,
+                    () = self.pass_over(&mut receiver) => {}
                 }
-                End::Stopped
+                End::Lasting
             }
             End::Stopped => {
                 // The consumer may have been quicker than the commit of what it acknowledged.
@@ -146,13 +155,68 @@ impl Driver {
                 let _ = tokio::time::timeout(COMMIT_WAIT_MAX, committed).await;
                 End::Stopped
             }
-            end @ End::Failed(_) => end,
+            end @ (End::Failed(_) | End::Lasting) => end,
         };
         // Nobody to say good-bye to on a connection that is gone, but a server that is stopping
         // waits for exactly this.
         let _ = leave.send(());
         let last_word = self.say_good_bye(confirming, &mut receiver).await;
-        (end, last_word)
+        if !matches!(end, End::Lasting) {
+            return (end, last_word);
+        }
+        // What is acknowledged after the server has gone, it will never hear of.
+        shared.stopped().await;
+        (End::Stopped, self.unsent())
+    }
+
+    /// Hands an error over behind the batches, without waiting for the consumer to take them.
+    fn tell(&self, error: Error) {
+        let batches = self.batches.clone();
+        tokio::spawn(async move {
+            // Nobody is listening: then nobody misses it.
+            let _ = batches.send(Err(error)).await;
+        });
+    }
+
+    /// Whether connecting again may help: of a decoder that broke down, a new one is tried once.
+    fn may_pass(&mut self, error: &Error) -> bool {
+        match error {
+            Error::EngineAt { .. } => {
+                let behind = self.handed.unwrap_or(BEFORE_ALL);
+                self.broke_at.replace(behind) != Some(behind)
+            }
+            error => error.is_transient(),
+        }
+    }
+
+    /// Reads on without looking at it, until the server is stopping or gone: it would wait for us.
+    async fn pass_over(&mut self, receiver: &mut Receiver) {
+        let shared = Arc::clone(&self.shared);
+        let reading = async {
+            loop {
+                match receiver.receive().await {
+                    Ok(Received::Frames(bytes)) => receiver.consume(bytes),
+                    Ok(Received::Keepalive(keepalive)) => {
+                        let mut feedback = shared.feedback();
+                        feedback.keepalive(shared.clock.now(), keepalive);
+                        if feedback.is_server_stopping() {
+                            return;
+                        }
+                        drop(feedback);
+                        shared.wake.notify_one();
+                    }
+                    Ok(Received::Notice) => {}
+                    // Where it is not the connection that failed, it can still be read to its end.
+                    Err(error) if !error.is_transient() => return receiver.drain().await,
+                    Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.catalog.server_stopping() => {}
+            () = reading => {}
+        }
     }
 
     async fn say_good_bye(
@@ -214,6 +278,12 @@ impl Driver {
                         return End::Failed(self.stopping());
                     }
                 }
+                Received::Notice => {
+                    // The server passes over a publication that is gone, with a warning.
+                    if let Err(error) = self.check().await {
+                        return End::Failed(error);
+                    }
+                }
                 Received::Frames(bytes) => {
                     self.attempts = 0;
                     self.shared.feedback().received(now, receiver.received());
@@ -235,7 +305,7 @@ impl Driver {
         while self.shared.feedback().is_commit_missing() {
             let decoded = match receiver.receive().await {
                 Ok(Received::Frames(bytes)) => self.decode(receiver, bytes).await.map(|_| ()),
-                Ok(Received::Keepalive(_)) => Ok(()),
+                Ok(Received::Keepalive(_) | Received::Notice) => Ok(()),
                 Err(error) => Err(error),
             };
             if decoded.is_err() {
@@ -249,11 +319,13 @@ impl Driver {
         let mut questions = 0;
         while bytes > 0 {
             let frames = receiver.frames(bytes);
+            let lsn = first_lsn(frames);
             let Decoded {
                 records,
                 consumed,
                 stop,
-            } = self.decode_frames(frames)?;
+            } = Self::decode_frames(&mut self.engine, frames)
+                .map_err(|error| broken(error, lsn))?;
             if consumed > bytes || (stop.is_none() && consumed < bytes) {
                 return Err(Error::protocol(
                     "the decoder used up another number of bytes",
@@ -269,7 +341,8 @@ impl Driver {
                 None => {}
                 Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
                     let facts = self.catalog.facts(&question).await?;
-                    self.engine.learn(&facts)?;
+                    let learnt = self.engine.learn(&facts);
+                    learnt.map_err(|error| broken(error, lsn))?;
                 }
                 Some(Stop::Unknown(_)) => {
                     return Err(Error::protocol("the decoder asks the same for ever"));
@@ -284,13 +357,13 @@ impl Driver {
         Ok(true)
     }
 
-    fn decode_frames(&mut self, frames: &[u8]) -> Result<Decoded, EngineError> {
+    fn decode_frames(engine: &mut Engine, frames: &[u8]) -> Result<Decoded, EngineError> {
         let now_us = Clock::unix_us();
         // A usual call takes less time than moving the other tasks to another thread would.
         if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
-            return tokio::task::block_in_place(|| self.engine.decode(frames, now_us));
+            return tokio::task::block_in_place(|| engine.decode(frames, now_us));
         }
-        self.engine.decode(frames, now_us)
+        engine.decode(frames, now_us)
     }
 
     async fn hand_over(&mut self, records: Vec<u8>) -> Result<bool, Error> {
@@ -331,12 +404,13 @@ impl Driver {
 
     /// Waits for the consumer. A server that is stopping is not held up by one who does not read:
     /// what it has not sent yet, it will send again.
-    async fn wait_for_room(&self) -> Result<(), Error> {
+    async fn wait_for_room(&mut self) -> Result<(), Error> {
         tokio::select! {
             biased;
-            _ = self.batches.reserve() => Ok(()),
-            () = self.catalog.server_stopping() => Err(self.stopping()),
+            _ = self.batches.reserve() => return Ok(()),
+            () = self.catalog.server_stopping() => {}
         }
+        Err(self.stopping())
     }
 
     fn set_blocked(&self, blocked: bool) {
@@ -349,23 +423,29 @@ impl Driver {
     /// The first connection, with everything checked before.
     async fn first_link(&mut self) -> Result<Link, Error> {
         self.catalog.open().await?;
-        let slot = self
-            .catalog
-            .check(&self.config.slot, &self.config.publications)
-            .await?;
-        let start = self.config.start_lsn.max(slot.confirmed_flush);
-        self.shared.feedback().start(start);
+        let slot = self.check().await?;
+        self.shared.feedback().start(slot.confirmed_flush);
         self.link().await
+    }
+
+    async fn check(&mut self) -> Result<Slot, Error> {
+        let Config {
+            slot, publications, ..
+        } = &self.config;
+        self.catalog.check(slot, publications).await
     }
 
     /// Connects again, however long it takes, until it is clear that it will not help.
     async fn link_again(&mut self, mut error: Error) -> Result<Link, Error> {
         // The former decoder may stand in the middle of a transaction that will be sent again.
-        let saved = self.engine.save()?;
-        self.engine = Engine::open(self.config.engine, &self.config.decoder_options())?;
-        self.engine.restore(&saved)?;
+        let saved = self.engine.save();
+        self.engine = open_engine(&self.config)?;
+        // One that broke down cannot be asked: the server describes every relation again.
+        if let Ok(saved) = saved {
+            self.engine.restore(&saved)?;
+        }
         self.topics = TopicTable::default();
-        while error.is_transient() {
+        loop {
             if self
                 .config
                 .reconnect
@@ -376,18 +456,17 @@ impl Driver {
             }
             self.back_off().await;
             match self.checked_link().await {
-                Ok(link) => return Ok(link),
-                Err(again) => error = again,
+                Err(again) if again.is_transient() => error = again,
+                link => return link,
             }
         }
-        Err(error)
     }
 
     /// A connection to the server and slot the stream began with, or an error.
     async fn checked_link(&mut self) -> Result<Link, Error> {
         let link = self.link().await?;
         // Looked at while we hold it: nobody else can move it any more.
-        let slot = self.catalog.slot(&self.config.slot).await?;
+        let slot = self.check().await?;
         let confirmed = self.shared.feedback().confirmed();
         if slot.confirmed_flush > confirmed {
             let problem = SlotProblem::Moved {
@@ -402,18 +481,26 @@ impl Driver {
         Ok(link)
     }
 
+    /// A connection that streams, within the time the configuration allows.
     async fn link(&mut self) -> Result<Link, Error> {
+        let limit = self.config.connect_timeout;
+        if let Ok(link) = tokio::time::timeout(limit, self.link_untimed()).await {
+            return link;
+        }
+        let text = format!("no answer within {} s", limit.as_secs_f32());
+        Err(Error::Connection {
+            address: self.config.address(),
+            doing: CONNECTING,
+            io: io::Error::new(io::ErrorKind::TimedOut, text),
+        })
+    }
+
+    async fn link_untimed(&mut self) -> Result<Link, Error> {
         let mut connection = Connection::open(&self.config).await?;
         let identity = connection.identify_system().await?;
-        let known = self.identity.get_or_insert_with(|| identity.clone());
-        if known.system_identifier != identity.system_identifier {
-            return Err(Error::ServerChanged {
-                expected: known.system_identifier.clone(),
-                found: identity.system_identifier,
-            });
-        }
+        self.recognize(identity)?;
         let patience = connection.wal_sender_timeout().await?;
-        let start = self.shared.feedback().confirmed();
+        let start = self.shared.feedback().from();
         let started =
             connection.start_replication(&self.config.slot, &self.config.publications, start);
         let (receiver, sender) = started.await?;
@@ -427,6 +514,41 @@ impl Driver {
         Ok(Link { receiver, sender })
     }
 
+    /// Refuses a server on which our LSNs mean nothing, or something else.
+    fn recognize(&mut self, found: Identity) -> Result<(), Error> {
+        let confirmed = self.shared.feedback().confirmed();
+        let handed = self.handed.map_or(Lsn(0), |handed| handed.commit_lsn);
+        let expected = self.identity.get_or_insert_with(|| found.clone());
+        if expected.system_identifier != found.system_identifier {
+            return Err(Error::ServerChanged {
+                expected: expected.system_identifier.clone(),
+                found: found.system_identifier,
+            });
+        }
+        if expected.timeline != found.timeline {
+            return Err(Error::TimelineChanged {
+                expected: expected.timeline,
+                found: found.timeline,
+            });
+        }
+        let known = confirmed.max(handed);
+        if known > found.xlogpos {
+            return Err(Error::ServerRewound {
+                known,
+                found: found.xlogpos,
+            });
+        }
+        let start = self.config.start_lsn;
+        if start > found.xlogpos {
+            let reason = format!(
+                "{start} lies behind the server's WAL, which ends at {}",
+                found.xlogpos
+            );
+            return Err(Error::configuration("start_lsn", reason));
+        }
+        Ok(())
+    }
+
     /// Exponential backoff with full jitter.
     async fn back_off(&mut self) {
         let reconnect = self.config.reconnect;
@@ -434,8 +556,9 @@ impl Driver {
         let longest = reconnect
             .delay_min
             .saturating_mul(doubled)
-            .min(reconnect.delay_max);
-        self.attempts += 1;
+            .min(reconnect.delay_max)
+            .min(DELAY_MAX);
+        self.attempts = self.attempts.saturating_add(1);
         let delay = longest.mul_f64(rand::rng().random());
         tokio::time::sleep(delay).await;
     }
@@ -494,11 +617,41 @@ fn runs_on_threads() -> bool {
     flavor == tokio::runtime::RuntimeFlavor::MultiThread
 }
 
+fn open_engine(config: &Config) -> Result<Engine, EngineError> {
+    Engine::open_within(config.limits(), config.engine, &config.decoder_options())
+}
+
+/// An error of the decoder at frames that begin at `lsn`.
+fn broken(error: EngineError, lsn: Lsn) -> Error {
+    match error {
+        EngineError::Deadline { .. } | EngineError::Memory { .. } | EngineError::Trap { .. } => {
+            Error::EngineAt { lsn, error }
+        }
+        error => Error::Engine(error),
+    }
+}
+
+/// The WAL start of the first of some `XLogData` messages, behind their tag, length and kind.
+fn first_lsn(frames: &[u8]) -> Lsn {
+    let start = frames.get(6..).and_then(|rest| rest.first_chunk::<8>());
+    Lsn(start.map_or(0, |start| u64::from_be_bytes(*start)))
+}
+
 /// Frames up to this size are decoded in a fraction of a millisecond.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Questions about one frame before the decoder counts as broken.
 const QUESTIONS_MAX: u32 = 16;
+
+/// Before the first event of any stream.
+const BEFORE_ALL: Position = Position {
+    commit_lsn: Lsn(0),
+    index: 0,
+    sub: 0,
+};
+
+/// The longest wait between two attempts to connect, whatever is configured: a year.
+const DELAY_MAX: Duration = Duration::from_hours(24 * 365);
 
 /// How long `connect` waits for a server that is starting up.
 const STARTING_UP_MAX: Duration = Duration::from_mins(1);

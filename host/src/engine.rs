@@ -35,10 +35,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 512 MiB and 10 s: a frame may hold 1 GB at most, and a decoder needs microseconds.
+    /// 2 GiB, which is only reserved, and 10 s: a decoder needs microseconds for a usual frame.
     fn default() -> Self {
         Self {
-            memory_max_bytes: 512 << 20,
+            memory_max_bytes: 2 << 30,
             deadline_ms: 10_000,
         }
     }

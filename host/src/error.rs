@@ -40,9 +40,20 @@ pub enum Error {
     /// A frame the decoder cannot make sense of. Nothing behind it was acknowledged.
     #[error("cannot decode: {0}")]
     Decoding(DecodeError),
+    /// The decoder's task ended without an error of its own.
+    #[error("the stream's task ended unexpectedly")]
+    Ended,
     /// The sandbox: a decoder that trapped or exceeded a limit, or options it refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The sandbox, twice in a row at the same place: nothing from there on was acknowledged.
+    #[error("{error}, at or behind the frame with LSN {lsn}{}", limit_text(.error))]
+    EngineAt {
+        /// The first of the frames that were to be decoded.
+        lsn: Lsn,
+        /// What happened.
+        error: EngineError,
+    },
     /// What the server sent is not the replication protocol.
     #[error("replication protocol: {reason}")]
     Protocol {
@@ -88,6 +99,17 @@ pub enum Error {
         /// `system_identifier` now.
         found: String,
     },
+    /// The server's WAL ends before what it sent or was told to forget.
+    #[error(
+        "the server's WAL ends at {found}, and {known} has been reached already: \
+         it was restored to an earlier point; make a new slot and take a new snapshot"
+    )]
+    ServerRewound {
+        /// What had been delivered or confirmed.
+        known: Lsn,
+        /// `xlogpos` of `IDENTIFY_SYSTEM`.
+        found: Lsn,
+    },
     /// A slot that does not exist.
     #[error("replication slot {slot:?} does not exist; to make it: {}", slot_sql(.slot))]
     SlotNotFound {
@@ -101,6 +123,17 @@ pub enum Error {
         slot: String,
         /// Why not.
         problem: SlotProblem,
+    },
+    /// The server has another history than the one the stream began with.
+    #[error(
+        "the server is on timeline {found}, the stream began on {expected}: a standby was promoted \
+         or a backup restored; if the slot stands where it should, start a new stream"
+    )]
+    TimelineChanged {
+        /// `timeline` at the first connection.
+        expected: u32,
+        /// `timeline` now.
+        found: u32,
     },
     /// `wal_level` is too low for logical replication.
     #[error(
@@ -172,17 +205,29 @@ impl Error {
         match self {
             Self::Acknowledge { .. }
             | Self::Configuration { .. }
-            | Self::Engine(EngineError::Option(_)) => ErrorClass::Caller,
+            | Self::Engine(EngineError::Option(_))
+            | Self::EngineAt {
+                error: EngineError::Memory { .. },
+                ..
+            } => ErrorClass::Caller,
+            // A login without its password, a socket that may not be used.
+            Self::Connection { io, .. } if io.kind() == io::ErrorKind::PermissionDenied => {
+                ErrorClass::Server
+            }
             Self::Connection { .. } => ErrorClass::Transient,
-            Self::Engine(_) | Self::Records(_) => ErrorClass::Bug,
+            Self::Ended | Self::Engine(_) | Self::EngineAt { .. } | Self::Records(_) => {
+                ErrorClass::Bug
+            }
             Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
             Self::Decoding(_)
             | Self::Protocol { .. }
             | Self::PublicationNotFound { .. }
             | Self::Server { .. }
             | Self::ServerChanged { .. }
+            | Self::ServerRewound { .. }
             | Self::SlotNotFound { .. }
             | Self::SlotUnusable { .. }
+            | Self::TimelineChanged { .. }
             | Self::WalLevel { .. } => ErrorClass::Server,
         }
     }
@@ -201,6 +246,16 @@ impl Error {
     /// What to do about it, for people: mostly the SQL to run.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Connection {
+                address, doing, io, ..
+            } if *doing == CONNECTING => Some(connection_hint(address, io)),
+            Self::Connection { io, .. } if io.kind() == io::ErrorKind::PermissionDenied => {
+                Some("give the role's password, or let the server trust it in pg_hba.conf".into())
+            }
+            Self::EngineAt {
+                error: EngineError::Memory { .. },
+                ..
+            } => Some(RAISE_MEMORY.to_owned()),
             Self::PublicationNotFound { publication, .. } => Some(publication_sql(publication)),
             Self::Server { hint, .. } => hint.clone(),
             Self::SlotNotFound { slot } => Some(slot_sql(slot)),
@@ -231,8 +286,8 @@ impl Error {
 
 /// SQLSTATEs after which the same request may succeed a little later.
 fn is_transient(sqlstate: &str) -> bool {
-    // 08: connection exceptions
-    sqlstate.starts_with("08")
+    // 08: connection exceptions; protocol_violation would be one again
+    (sqlstate.starts_with("08") && sqlstate != "08P01")
         || matches!(
             sqlstate,
             "53300" // too_many_connections
@@ -244,20 +299,53 @@ fn is_transient(sqlstate: &str) -> bool {
 }
 
 /// What to do where the server itself gives no hint.
-pub(crate) fn hint_for(sqlstate: &str, user: &str) -> Option<String> {
+pub(crate) fn hint_for(sqlstate: &str, login: &Login, doing: &str) -> Option<String> {
+    let user = quote_identifier(&login.user);
+    let database = quote_identifier(&login.database);
     let hint = match sqlstate {
-        "28P01" => format!("check the password of role {}", quote_identifier(user)),
-        "28000" => "check the role's name and pg_hba.conf".to_owned(),
-        "3D000" => "check the database's name".to_owned(),
-        "42501" => format!(
-            "the role needs the REPLICATION attribute: ALTER ROLE {} REPLICATION;",
-            quote_identifier(user)
+        "28P01" => format!(
+            "check the password of role {user}; to set it: ALTER ROLE {user} PASSWORD '...';"
         ),
+        "28000" => "check the role's name and pg_hba.conf".to_owned(),
+        "3D000" => {
+            format!("check the database's name; to make it: CREATE DATABASE {database};")
+        }
+        // The ordinary connection, which comes first, may be refused for nothing else.
+        "42501" if doing == CONNECTING => {
+            format!("the role may not connect: GRANT CONNECT ON DATABASE {database} TO {user};")
+        }
+        "42501" => {
+            format!("the role needs the REPLICATION attribute: ALTER ROLE {user} REPLICATION;")
+        }
         "53300" => "raise max_connections or max_wal_senders".to_owned(),
         "55006" => "another consumer is streaming from this slot".to_owned(),
         _ => return None,
     };
     Some(hint)
+}
+
+/// Who connects to what, for hints.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) database: String,
+}
+
+/// What is done when an address turns out to be unreachable.
+pub(crate) const CONNECTING: &str = "connecting to the server";
+
+const RAISE_MEMORY: &str = "raise memory_max_bytes";
+
+fn connection_hint(address: &str, io: &io::Error) -> String {
+    match io.kind() {
+        io::ErrorKind::ConnectionRefused => format!(
+            "start the server, or check that it listens at {address} (listen_addresses, port)"
+        ),
+        io::ErrorKind::TimedOut => {
+            format!("check host and port, and that the network lets one reach {address}")
+        }
+        _ => format!("check host and port: {address}"),
+    }
 }
 
 /// A name as SQL and the replication grammar take it, whatever characters it has.
@@ -291,6 +379,13 @@ fn delivered_text(delivered: Option<Position>) -> String {
     }
 }
 
+fn limit_text(error: &EngineError) -> String {
+    match error {
+        EngineError::Memory { .. } => format!("; {RAISE_MEMORY}"),
+        _ => String::new(),
+    }
+}
+
 fn hint_text(hint: Option<&str>) -> String {
     hint.map(|hint| format!("; {hint}")).unwrap_or_default()
 }
@@ -311,16 +406,14 @@ mod tests {
 
     #[test]
     fn class_follows_the_sqlstate_and_never_the_text() {
-        for transient in [
-            "57P01", "57P02", "57P03", "08006", "08P01", "53300", "55006",
-        ] {
+        for transient in ["57P01", "57P02", "57P03", "08006", "53300", "55006"] {
             assert_eq!(
                 server(transient).class(),
                 ErrorClass::Transient,
                 "{transient}"
             );
         }
-        for lasting in ["28P01", "3D000", "42704", "42501", "55000", "XX000"] {
+        for lasting in ["08P01", "28P01", "3D000", "42704", "42501", "XX000"] {
             assert_eq!(server(lasting).class(), ErrorClass::Server, "{lasting}");
         }
     }

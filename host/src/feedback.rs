@@ -4,7 +4,8 @@
 //! `commit`, `keepalive`. Every transaction with events becomes one entry of `pending`: the
 //! position of its last event, and the LSN that may be confirmed once that event has been
 //! acknowledged. What brings no events (an empty transaction, a keepalive) extends the entry
-//! before it, or is confirmed at once where there is none.
+//! before it, or is confirmed at once where there is none. Where streaming was asked to start
+//! behind what is confirmed, nothing is confirmed before that start is passed.
 //!
 //! Invariants: `confirmed` never falls; it never passes the end of a transaction with an event
 //! that has not been acknowledged; while a transaction is open nothing behind its begin is
@@ -42,6 +43,10 @@ pub(crate) struct Feedback {
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,
     open: Open,
+    /// Where streaming was asked to start.
+    from: Lsn,
+    /// Nothing that comes is dealt with any more.
+    halted: bool,
     /// The last event handed to the consumer.
     delivered: Option<Position>,
     /// The highest LSN among the changes handed to the consumer.
@@ -96,15 +101,17 @@ struct Pending {
 }
 
 impl Feedback {
-    /// `start` is confirmed already; `interval` is the longest silence.
-    pub(crate) fn new(start: Lsn, interval: Duration) -> Self {
+    /// Streaming is to start at `from` or later; `interval` is the longest silence.
+    pub(crate) fn new(from: Lsn, interval: Duration) -> Self {
         Self {
             interval,
-            received: start,
-            confirmed: start,
-            told: start,
+            received: Lsn(0),
+            confirmed: Lsn(0),
+            told: Lsn(0),
             pending: VecDeque::new(),
             open: Open::No,
+            from,
+            halted: false,
             delivered: None,
             delivered_lsn: Lsn(0),
             acknowledged: None,
@@ -123,6 +130,16 @@ impl Feedback {
         self.received = self.received.max(lsn);
         self.confirmed = self.confirmed.max(lsn);
         self.told = self.confirmed;
+    }
+
+    /// Where to start streaming.
+    pub(crate) fn from(&self) -> Lsn {
+        self.from.max(self.confirmed)
+    }
+
+    /// From now on what comes is passed over: none of it is confirmed.
+    pub(crate) fn halt(&mut self) {
+        self.halted = true;
     }
 
     /// A new connection: the server starts again behind what is confirmed.
@@ -188,7 +205,7 @@ impl Feedback {
             }
             _ => (keepalive, 1),
         });
-        if self.open == Open::No {
+        if self.open == Open::No && !self.halted {
             self.extend(keepalive.wal_end);
         }
     }
@@ -286,7 +303,7 @@ impl Feedback {
         if self.reply_requested {
             return Duration::ZERO;
         }
-        let mut deadline = sent_at + self.interval;
+        let mut deadline = sent_at.saturating_add(self.interval);
         if self.unsent() {
             deadline = deadline.min(sent_at + CONFIRM_WITHIN);
         }
@@ -363,6 +380,7 @@ impl Feedback {
     fn extend(&mut self, lsn: Lsn) {
         match self.pending.back_mut() {
             Some(pending) => pending.end = pending.end.max(lsn),
+            None if lsn < self.from => {}
             None => self.confirmed = self.confirmed.max(lsn),
         }
     }

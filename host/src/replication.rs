@@ -9,9 +9,10 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connection::{
-    HEADER_BYTES, READ_BYTES, ReadHalf, Whole, WriteHalf, closed, server_error, whole_message,
+    Bound, HEADER_BYTES, READ_BYTES, ReadHalf, Whole, WriteHalf, closed, server_error,
+    whole_message,
 };
-use crate::error::Error;
+use crate::error::{Error, Login};
 use crate::feedback::{Keepalive, StandbyStatusUpdate};
 use crate::lsn::Lsn;
 
@@ -22,6 +23,8 @@ pub(crate) enum Received {
     Frames(usize),
     /// The server's sign of life.
     Keepalive(Keepalive),
+    /// A warning. The server has one for a publication that is gone.
+    Notice,
 }
 
 /// The reading side of a stream.
@@ -31,8 +34,8 @@ pub(crate) struct Receiver {
     /// The highest WAL start of the messages seen.
     received: Lsn,
     address: String,
-    user: String,
-    message_max_bytes: usize,
+    login: Login,
+    bound: Bound,
 }
 
 /// The writing side of a stream.
@@ -49,15 +52,18 @@ impl Receiver {
         buffer: BytesMut,
         message_max_bytes: usize,
         address: String,
-        user: String,
+        login: Login,
     ) -> Self {
         Self {
             half,
             buffer,
             received: Lsn(0),
             address,
-            user,
-            message_max_bytes,
+            login,
+            bound: Bound {
+                bytes_max: message_max_bytes,
+                name: "message_max_bytes",
+            },
         }
     }
 
@@ -111,7 +117,7 @@ impl Receiver {
         let mut run = 0;
         loop {
             let rest = self.buffer.get(run..).unwrap_or_default();
-            let Whole::Yes { tag, bytes } = whole_message(rest, self.message_max_bytes)? else {
+            let Whole::Yes { tag, bytes } = whole_message(rest, self.bound)? else {
                 break;
             };
             let Some(lsn) = xlog_data_start(rest) else {
@@ -120,7 +126,7 @@ impl Receiver {
                 }
                 let message = self.buffer.split_to(bytes);
                 match self.other(tag, &message)? {
-                    Some(keepalive) => return Ok(Some(Received::Keepalive(keepalive))),
+                    Some(received) => return Ok(Some(received)),
                     None => continue,
                 }
             };
@@ -134,14 +140,15 @@ impl Receiver {
     }
 
     /// Everything but XLogData.
-    fn other(&self, tag: u8, message: &[u8]) -> Result<Option<Keepalive>, Error> {
+    fn other(&self, tag: u8, message: &[u8]) -> Result<Option<Received>, Error> {
         match tag {
-            b'd' => keepalive(message).map(Some),
+            b'd' => Ok(Some(Received::Keepalive(keepalive(message)?))),
+            b'N' => Ok(Some(Received::Notice)),
             b'E' => {
                 let parsed = Message::parse(&mut BytesMut::from(message));
                 match parsed {
                     Ok(Some(Message::ErrorResponse(body))) => {
-                        Err(server_error(&body, "streaming", &self.user))
+                        Err(server_error(&body, "streaming", &self.login))
                     }
                     _ => Err(Error::protocol("an error response that cannot be read")),
                 }
@@ -151,7 +158,7 @@ impl Receiver {
                 io::ErrorKind::ConnectionAborted,
                 "the server ended the stream",
             ))),
-            b'N' | b'S' | b'A' => Ok(None),
+            b'S' | b'A' => Ok(None),
             tag => Err(Error::protocol(format!(
                 "message '{}' in a replication stream",
                 tag.escape_ascii()
@@ -160,7 +167,7 @@ impl Receiver {
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
-        let needed = match whole_message(&self.buffer, self.message_max_bytes)? {
+        let needed = match whole_message(&self.buffer, self.bound)? {
             Whole::No { needed } => needed,
             Whole::Yes { .. } => 0,
         };

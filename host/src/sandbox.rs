@@ -64,6 +64,8 @@ impl Sandbox {
             },
         );
         store.limiter(|limit| limit);
+        // What the guest returns is copied, and is never more than its memory.
+        store.set_hostcall_fuel(limits.memory_max_bytes);
         let opened = limits.within_deadline(&mut store, |store| {
             let exports = program.linked.instantiate(&mut *store)?;
             let decoder = exports

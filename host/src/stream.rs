@@ -84,7 +84,8 @@ impl Stream {
     /// # Errors
     /// Why the stream ended. All events before it have been returned; a frame that cannot be
     /// decoded and everything behind it stays unconfirmed. The session with the server goes on
-    /// until the stream is stopped or dropped, so that those events can still be acknowledged.
+    /// until the stream is stopped or dropped, or the server shuts down, so that those events can
+    /// still be acknowledged.
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, Error> {
         if self.ended {
             return Ok(None);
@@ -178,7 +179,10 @@ impl Stream {
             }
             None => {
                 self.ended = true;
-                Ok(None)
+                if self.shared.is_stopped() {
+                    return Ok(None);
+                }
+                Err(Error::Ended)
             }
         }
     }
@@ -269,6 +273,7 @@ impl Clock {
 
     /// The moment `at`, as tokio's timers take it.
     pub(crate) fn instant(&self, at: Duration) -> tokio::time::Instant {
+        let at = at.min(FAR);
         (self.start + at).into()
     }
 
@@ -281,6 +286,9 @@ impl Clock {
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }
+
+/// Later than anything that matters, and no more than any clock can add.
+const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Batches decoded ahead of the consumer, each of at most 64 KiB of WAL or a single change.
 const BATCHES_MAX: usize = 4;

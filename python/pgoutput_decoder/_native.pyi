@@ -12,8 +12,9 @@ class LogicalReplicationReader:
 
     `async for message in reader` connects at the first message and reconnects by itself; it ends
     after `stop()`. Leaving the loop keeps the connection: looping again goes on where it was.
-    `async with reader` connects on entering and stops on leaving. Belongs to asyncio; several tasks
-    may take messages from one reader, each gets different ones.
+    `async with reader` connects on entering and stops on leaving. Belongs to asyncio. With
+    `auto_acknowledge=False` several tasks may take messages from one reader, each gets different
+    ones; with True a second one gets a ReplicationError until the first has ended.
 
     Delivery is at least once: what was not acknowledged comes again after a restart of the program.
     Cancelling a task that waits for a message loses nothing.
@@ -21,9 +22,11 @@ class LogicalReplicationReader:
     publication_name: a name, or a list of them, exactly as PostgreSQL has it (no quotes).
     slot_name: a logical slot with the output plugin pgoutput. It is never created here.
     start_lsn: where to start, if behind what the slot has confirmed: `"0/16B3748"` or an int.
-    auto_acknowledge: acknowledge a message when the next one is asked for, or on `stop()` and at
-        the end of `async with`, unless an exception is being handled then or another task is
-        still at work on it. False: call `acknowledge`.
+    auto_acknowledge: acknowledge a message when the next one is asked for, or at the end of
+        `async with` if that is left without an exception and no other task failed on the message,
+        still works on it or is forgotten. `stop()` does not: after `break` and `stop()` the last
+        message comes again, for an exception caught in between looks the same. False: call
+        `acknowledge`.
     format: "native", or "debezium" for events as Debezium's PostgreSQL connector makes them.
     decimal: what numeric values become in "native": `decimal.Decimal`, `float` (rounds) or `str`.
     options: Debezium's properties by name (`"time.precision.mode"` or `"time_precision_mode"`).
@@ -71,11 +74,15 @@ class LogicalReplicationReader:
 
         Raises ReplicationError ("No pending LSN to acknowledge …") without `lsn` if nothing is
         left to acknowledge, which with `auto_acknowledge=True` is always so, and after `stop()`;
-        ValueError for what is no LSN, or lies beyond the message received last.
+        ValueError for what is no LSN, or lies beyond the message received last:
+        also for the LSN of a change that has not been received yet.
         """
 
     def stop(self) -> Coroutine[Any, Any, None]:
-        """Ends the stream: sends the last acknowledgement and closes the connection.
+        """Ends the stream: sends the last acknowledgement made and closes the connection.
+
+        Acknowledges nothing by itself: the message received last comes again, unless it has been
+        acknowledged by then. Leave by `async with` to have it acknowledged automatically.
 
         May be called from any task, and more than once. From here on, iterating raises
         StopAsyncIteration; messages not yet handed out come again next time.
@@ -93,7 +100,7 @@ class ReplicationMessage:
     """
 
     @property
-    def op(self) -> str:
+    def op(self) -> str | None:
         """`"c"` insert, `"u"` update, `"d"` delete, `"t"` truncate, `"m"` logical message.
 
         None for a tombstone and for transaction metadata, which only "debezium" has.
@@ -111,19 +118,25 @@ class ReplicationMessage:
         """The new row as a dict, or None."""
 
     @property
-    def source(self) -> dict[str, Any]:
-        """Where the change comes from: db, schema, table, lsn (int), txId, commit times, more."""
+    def source(self) -> Any:
+        """Where the change comes from: db, schema, table, lsn (int), txId, commit times, more.
+
+        A dict; None for a tombstone and for transaction metadata.
+        """
 
     @property
-    def ts_ms(self) -> int:
-        """When the event was made, ms since 1970. The commit's time is `source["ts_ms"]`."""
+    def ts_ms(self) -> int | None:
+        """When the event was made, ms since 1970. The commit's time is `source["ts_ms"]`.
+
+        None for a tombstone, as are `ts_us` and `ts_ns`.
+        """
 
     @property
-    def ts_us(self) -> int:
+    def ts_us(self) -> int | None:
         """When the event was made, µs since 1970."""
 
     @property
-    def ts_ns(self) -> int:
+    def ts_ns(self) -> int | None:
         """When the event was made, ns since 1970."""
 
     @property

@@ -18,13 +18,13 @@ _OPERATIONS = {
 }
 
 
-def message_to_dict(message: ReplicationMessage) -> dict[str, Any]:
+def message_to_dict(message: ReplicationMessage) -> dict[str, Any] | None:
     """The event's JSON as a dict: `json.loads(message.json(), parse_float=Decimal)`.
 
     Fractions are `Decimal`, so nothing is rounded; bytes are base64 `str` and an unchanged value is
     its placeholder, as JSON has neither. For a tombstone, which only `format="debezium"` has, None.
     """
-    event: dict[str, Any] = json.loads(message.json(), parse_float=Decimal)
+    event: dict[str, Any] | None = json.loads(message.json(), parse_float=Decimal)
     return event
 
 
@@ -34,6 +34,5 @@ def format_operation(op: str | None) -> str:
 
 
 def get_table_name(message: ReplicationMessage) -> str:
-    """The table with its schema, like `"public.customers"`."""
-    source = message.source
-    return f"{source.get('schema', 'public')}.{source.get('table', 'unknown')}"
+    """The table with its schema, like `"public.customers"`; empty for what is about no table."""
+    return f"{message.schema}.{message.table}" if message.table else ""

@@ -72,12 +72,10 @@ impl Awaitable {
                     return Err(PyStopIteration::new_err((value,)));
                 }
                 Step::Turn => {
-                    self.reader.get().remember_task(py)?;
                     self.suspended = true;
                     return Ok(py.None());
                 }
                 Step::Wait(version) => {
-                    self.reader.get().remember_task(py)?;
                     let event_loop = running_loop(py)?;
                     let future = event_loop.call_method0(intern!(py, "create_future"))?;
                     future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
@@ -112,13 +110,13 @@ impl Awaitable {
                 }
                 Next::Turn => Ok(Step::Turn),
                 Next::Wait(version) => Ok(Step::Wait(version)),
-                Next::Failed(error) => Err(error::raise(py, &error)),
+                Next::Failed(failure) => Err(error::failed(py, &failure)),
                 Next::Stopped => Err(PyStopAsyncIteration::new_err(())),
             },
             Some(Purpose::Connected) => match reader.session().connected() {
                 Connected::Yes => Ok(Step::Finish(self.reader.clone_ref(py).into_any())),
                 Connected::Wait(version) => Ok(Step::Wait(version)),
-                Connected::Failed(error) => Err(error::raise(py, &error)),
+                Connected::Failed(failure) => Err(error::failed(py, &failure)),
                 Connected::Stopped => Err(error::refused(py, Refused::Stopped)),
             },
             Some(Purpose::Stopped { exit }) => Ok(match reader.session().closing() {

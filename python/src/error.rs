@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pyo3::{PyTypeInfo, import_exception};
 
-use crate::session::Refused;
+use crate::session::{Failure, Refused};
 
 import_exception!(pgoutput_decoder.exceptions, ConfigurationError);
 import_exception!(pgoutput_decoder.exceptions, ConnectionError);
@@ -45,7 +45,18 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     made.unwrap_or_else(|failed| failed)
 }
 
-/// A refused acknowledgement.
+/// Why a stream gives nothing more.
+pub(crate) fn failed(py: Python<'_>, failure: &Failure) -> PyErr {
+    match failure {
+        Failure::Host(error) => raise(py, error),
+        Failure::Panicked => ReplicationError::new_err(
+            "the stream ended by a bug in pgoutput_decoder, which the process's standard error \
+             tells of; what was not acknowledged comes again",
+        ),
+    }
+}
+
+/// A refused acknowledgement, or a refused request for a message.
 pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
     match refused {
         Refused::Beyond {
@@ -64,6 +75,10 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
         Refused::NothingPending => ReplicationError::new_err(
             "No pending LSN to acknowledge: every message received is acknowledged already, or \
              auto_acknowledge=True does it",
+        ),
+        Refused::SecondTask => ReplicationError::new_err(
+            "another task takes messages from this reader: with auto_acknowledge=True its work in \
+             progress would count as done; for several tasks use auto_acknowledge=False",
         ),
         Refused::Stopped => ReplicationError::new_err("the reader has been stopped"),
     }

@@ -164,11 +164,13 @@ impl Times {
 
 #[pymethods]
 impl ReplicationMessage {
+    /// "c", "u", "d", "t" or "m"; None for a tombstone and for transaction metadata.
     #[getter]
     fn op(&self) -> Option<char> {
         self.event.op()
     }
 
+    /// The old row as a dict, or None.
     #[getter]
     fn before(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let before = self
@@ -177,6 +179,7 @@ impl ReplicationMessage {
         Ok(before.clone_ref(py))
     }
 
+    /// The new row as a dict, or None.
     #[getter]
     fn after(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let after = self.after.get_or_try_init(py, || {
@@ -186,6 +189,7 @@ impl ReplicationMessage {
         Ok(after.clone_ref(py))
     }
 
+    /// Where the change comes from; None for what has no source, like a tombstone.
     #[getter]
     fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let source = self
@@ -194,6 +198,7 @@ impl ReplicationMessage {
         Ok(source.clone_ref(py))
     }
 
+    /// The columns of the key as a dict, or None.
     #[getter]
     fn key(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let key = self
@@ -202,26 +207,31 @@ impl ReplicationMessage {
         Ok(key.clone_ref(py))
     }
 
+    /// Debezium's message headers.
     #[getter]
     fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.plain(py, Some(self.event.headers()))
     }
 
+    /// When the event was made, ms since 1970; None for a tombstone.
     #[getter]
     fn ts_ms(&self) -> PyResult<Option<i64>> {
         Ok(self.times()?.ms)
     }
 
+    /// When the event was made, µs since 1970; None for a tombstone.
     #[getter]
     fn ts_us(&self) -> PyResult<Option<i64>> {
         Ok(self.times()?.us)
     }
 
+    /// When the event was made, ns since 1970; None for a tombstone.
     #[getter]
     fn ts_ns(&self) -> PyResult<Option<i64>> {
         Ok(self.times()?.ns)
     }
 
+    /// The event's JSON in UTF-8; None for a tombstone.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.event
@@ -229,36 +239,43 @@ impl ReplicationMessage {
             .map(|json| PyBytes::new(py, json.as_bytes()))
     }
 
+    /// Debezium's topic.
     #[getter]
     fn topic(&self) -> &str {
         &self.event.topic().name
     }
 
+    /// The table's schema; empty for what is about no table.
     #[getter]
     fn schema(&self) -> &str {
         &self.event.topic().schema
     }
 
+    /// The table's name; empty for what is about no table.
     #[getter]
     fn table(&self) -> &str {
         &self.event.topic().table
     }
 
+    /// Commit LSN and number in the transaction, like "0/16B3748:7".
     #[getter]
     fn position(&self) -> String {
         self.event.position().to_string()
     }
 
+    /// The change's own LSN, like "0/16B3748".
     #[getter]
     fn lsn(&self) -> String {
         self.event.lsn().to_string()
     }
 
+    /// The transaction's id; None for a non-transactional message.
     #[getter]
     fn xid(&self) -> Option<u32> {
         self.event.xid()
     }
 
+    /// The columns of `after` whose TOASTed values were not sent.
     #[getter]
     fn unchanged<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let columns = &self.event.topic().columns;
@@ -272,6 +289,7 @@ impl ReplicationMessage {
         PyTuple::new(py, names)
     }
 
+    /// The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone.
     #[pyo3(signature = (indent=None))]
     fn json(&self, indent: Option<usize>) -> String {
         self.layout(indent)

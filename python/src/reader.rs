@@ -1,6 +1,6 @@
 //! `LogicalReplicationReader`: arguments in, awaitables out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pgoutput_decoder_host::{Config, Lsn, Position};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -12,7 +12,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefRef
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error;
 use crate::message::{Rendering, ReplicationMessage};
-use crate::session::Session;
+use crate::session::{Refused, Session};
 use crate::value::DecimalAs;
 
 /// Streams the changes of a publication from a replication slot.
@@ -21,7 +21,7 @@ pub(crate) struct LogicalReplicationReader {
     session: Arc<Session>,
     rendering: Arc<Rendering>,
     description: String,
-    /// The task that consumes, as far as it is known: a weak reference.
+    /// The task that consumes, with automatic acknowledgement: a weak reference.
     task: Mutex<Option<Py<PyWeakrefReference>>>,
 }
 
@@ -34,34 +34,58 @@ impl LogicalReplicationReader {
         Arc::clone(&self.rendering)
     }
 
-    /// Notes which task consumes. Called when it suspends: once a batch, not once a message.
-    pub(crate) fn remember_task(&self, py: Python<'_>) -> PyResult<()> {
+    /// The running task asks for a message. With automatic acknowledgement that says that the one
+    /// before is done, which only the task that got it can say.
+    fn ask(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.session.is_automatic() {
+            return Ok(());
+        }
         let task = current_task(py)?;
-        let reference = if task.is_none() {
-            None
-        } else {
-            Some(PyWeakrefReference::new(&task)?.unbind())
-        };
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = reference;
-        Ok(())
+        let consumer = self.consumer(py);
+        if !consumer.as_ref().is_some_and(|consumer| consumer.is(&task)) {
+            if let Some(consumer) = consumer
+                && !is_done(&consumer)?
+            {
+                return Err(error::refused(py, Refused::SecondTask));
+            }
+            let reference = if task.is_none() {
+                None
+            } else {
+                Some(PyWeakrefReference::new(&task)?.unbind())
+            };
+            *self.lock_task() = reference;
+        }
+        self.session
+            .ask()
+            .map_err(|refused| error::refused(py, refused))
     }
 
-    /// Whether the caller may be taken to be done with the message handed out last: no exception
-    /// is being handled, and no other task is still at work on it.
+    /// Whether at the end of `async with`, left without an exception, the message handed out last
+    /// is done: not where another task still works on it, or failed.
     fn is_finished(&self, py: Python<'_>) -> PyResult<bool> {
-        static EXCEPTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        if !EXCEPTION.import(py, "sys", "exception")?.call0()?.is_none() {
+        if self.lock_task().is_none() {
+            return Ok(true);
+        }
+        // One that is gone cannot say any more how it ended.
+        let Some(consumer) = self.consumer(py) else {
             return Ok(false);
-        }
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(consumer) = task.as_ref().and_then(|task| task.bind(py).upgrade()) else {
-            return Ok(true);
         };
-        drop(task);
-        if consumer.call_method0(intern!(py, "done"))?.is_truthy()? {
+        if consumer.is(&current_task(py)?) {
             return Ok(true);
         }
-        Ok(current_task(py)?.is(&consumer))
+        Ok(is_done(&consumer)?
+            && !consumer
+                .call_method0(intern!(py, "cancelled"))?
+                .is_truthy()?
+            && consumer.call_method0(intern!(py, "exception"))?.is_none())
+    }
+
+    fn consumer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.lock_task().as_ref()?.bind(py).upgrade()
+    }
+
+    fn lock_task(&self) -> MutexGuard<'_, Option<Py<PyWeakrefReference>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,8 +158,9 @@ impl LogicalReplicationReader {
         slf
     }
 
-    fn __anext__(slf: Py<Self>) -> Awaitable {
-        Awaitable::new(slf, Purpose::Message)
+    fn __anext__(slf: Py<Self>, py: Python<'_>) -> PyResult<Awaitable> {
+        slf.get().ask(py)?;
+        Ok(Awaitable::new(slf, Purpose::Message))
     }
 
     fn __aenter__(slf: Py<Self>) -> Awaitable {
@@ -147,11 +172,15 @@ impl LogicalReplicationReader {
         kind: &Bound<'_, PyAny>,
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
-    ) -> Awaitable {
-        slf.get().session.stop(kind.is_none());
-        Awaitable::new(slf, Purpose::Stopped { exit: true })
+    ) -> PyResult<Awaitable> {
+        let reader = slf.get();
+        let finished = kind.is_none() && reader.is_finished(kind.py())?;
+        reader.session.stop(finished);
+        Ok(Awaitable::new(slf, Purpose::Stopped { exit: true }))
     }
 
+    /// Says that everything up to a message, an LSN or a position is dealt with; None: up to the
+    /// message received last.
     #[pyo3(signature = (lsn=None))]
     fn acknowledge(
         slf: Py<Self>,
@@ -170,10 +199,12 @@ impl LogicalReplicationReader {
         Ok(Awaitable::new(slf, Purpose::Done))
     }
 
-    fn stop(slf: Py<Self>, py: Python<'_>) -> PyResult<Awaitable> {
-        let reader = slf.get();
-        reader.session.stop(reader.is_finished(py)?);
-        Ok(Awaitable::new(slf, Purpose::Stopped { exit: false }))
+    /// Ends the stream: sends the acknowledgements made so far and closes the connection.
+    fn stop(slf: Py<Self>) -> Awaitable {
+        // Whether the body of a loop was left by `break` or by an exception that has been caught
+        // since cannot be told: what it was at comes again.
+        slf.get().session.stop(false);
+        Awaitable::new(slf, Purpose::Stopped { exit: false })
     }
 
     fn __repr__(&self) -> String {
@@ -283,6 +314,10 @@ fn option_value(value: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(PyTypeError::new_err(
         "options: values are expected to be str, bool, int, or lists of these",
     ))
+}
+
+fn is_done(task: &Bound<'_, PyAny>) -> PyResult<bool> {
+    task.call_method0(intern!(task.py(), "done"))?.is_truthy()
 }
 
 /// The running task; None outside of one, and where no event loop runs at all.

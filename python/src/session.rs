@@ -7,8 +7,10 @@
 //! An event counts as handed out in the very step that gives it to its awaiter, so there is no
 //! moment at which a cancelled task could have taken one and lost it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{
@@ -21,6 +23,9 @@ use crate::runtime::{self, Link, Waiter};
 
 /// How long a consumer may take events without giving its event loop a turn.
 const TURN: Duration = Duration::from_millis(1);
+
+/// Changes whose LSNs are kept for `acknowledge_lsn`; of those before, positions alone are known.
+const CHANGES_MAX: usize = 65_536;
 
 pub(crate) struct Session {
     auto_acknowledge: bool,
@@ -39,10 +44,14 @@ struct State {
     /// The index in `current` of the next event to hand out.
     next: usize,
     ready: Option<Batch>,
-    failure: Option<Arc<Error>>,
+    failure: Option<Failure>,
     acknowledger: Option<Acknowledger>,
     stopper: Option<Stopper>,
     handed: Option<Handed>,
+    /// The commit LSN of the last transaction before that of `handed`.
+    finished: Option<Lsn>,
+    /// The changes handed out last and not acknowledged, oldest first.
+    changes: VecDeque<(Lsn, Position)>,
     /// When the event loop last had a turn, as far as this reader saw to it.
     turned: Option<Instant>,
     /// Counts changes worth waking for, so that none is missed between looking and waiting.
@@ -67,6 +76,14 @@ struct Handed {
     acknowledged: bool,
 }
 
+/// Why there will be no more events.
+#[derive(Clone)]
+pub(crate) enum Failure {
+    Host(Arc<Error>),
+    /// The pump's task panicked.
+    Panicked,
+}
+
 /// What a consumer gets when it asks.
 pub(crate) enum Next {
     Event(Event),
@@ -74,7 +91,7 @@ pub(crate) enum Next {
     Turn,
     /// Nothing yet: register with this version and wait.
     Wait(u64),
-    Failed(Arc<Error>),
+    Failed(Failure),
     Stopped,
 }
 
@@ -82,7 +99,7 @@ pub(crate) enum Next {
 pub(crate) enum Connected {
     Yes,
     Wait(u64),
-    Failed(Arc<Error>),
+    Failed(Failure),
     Stopped,
 }
 
@@ -94,6 +111,8 @@ pub(crate) enum Refused {
     },
     Failed(Arc<Error>),
     NothingPending,
+    /// Another task consumes, and acknowledging is automatic.
+    SecondTask,
     Stopped,
 }
 
@@ -112,6 +131,8 @@ impl Session {
                 acknowledger: None,
                 stopper: None,
                 handed: None,
+                finished: None,
+                changes: VecDeque::new(),
                 turned: None,
                 version: 0,
                 waiters: Vec::new(),
@@ -141,6 +162,19 @@ impl Session {
         Ok(())
     }
 
+    /// Whether asking for an event acknowledges the one before.
+    pub(crate) fn is_automatic(&self) -> bool {
+        self.auto_acknowledge && !self.is_stopping()
+    }
+
+    /// The consumer is done with everything handed out so far, if acknowledging is automatic.
+    pub(crate) fn ask(&self) -> Result<(), Refused> {
+        if self.is_automatic() {
+            self.lock().acknowledge_handed().map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// The next event, or what to do until there is one. `first` says that the consumer has only
     /// now asked for it, otherwise it has just come back from a turn or a wait.
     pub(crate) fn next(&self, first: bool) -> Next {
@@ -150,11 +184,6 @@ impl Session {
             return Next::Stopped;
         }
         if first {
-            if self.auto_acknowledge
-                && let Err(error) = state.acknowledge_handed()
-            {
-                return Next::Failed(Arc::new(error));
-            }
             if state
                 .turned
                 .is_some_and(|turned| now.duration_since(turned) >= TURN)
@@ -176,7 +205,7 @@ impl Session {
             return Next::Event(event);
         }
         if let Some(failure) = &state.failure {
-            return Next::Failed(Arc::clone(failure));
+            return Next::Failed(failure.clone());
         }
         Next::Wait(state.version)
     }
@@ -188,7 +217,7 @@ impl Session {
             return Connected::Stopped;
         }
         match (&state.failure, &state.acknowledger) {
-            (Some(failure), _) => Connected::Failed(Arc::clone(failure)),
+            (Some(failure), _) => Connected::Failed(failure.clone()),
             (None, Some(_)) => Connected::Yes,
             (None, None) => Connected::Wait(state.version),
         }
@@ -258,31 +287,34 @@ impl Session {
             Some(handed) if position == handed.position => {
                 state.acknowledge_handed().map_err(failed)
             }
-            Some(handed) if position < handed.position => state
-                .acknowledger
-                .as_ref()
-                .map_or(Ok(()), |a| a.acknowledge(position))
-                .map_err(failed),
+            Some(handed) if position < handed.position => {
+                state.acknowledge(position).map_err(failed)
+            }
             handed => Err(beyond(position.to_string(), handed)),
         }
     }
 
-    /// Acknowledges everything up to `lsn`: a change's own, or a transaction's commit LSN.
+    /// Acknowledges everything up to `lsn`: a change's own, or a transaction's commit LSN. The host
+    /// also knows what was fetched ahead, so it is asked by position alone.
     pub(crate) fn acknowledge_lsn(&self, lsn: Lsn) -> Result<(), Refused> {
         let mut state = self.acknowledgeable()?;
-        match state.handed {
+        let handed = match state.handed {
             // Several events can share an LSN, and the transaction's other events may not have been
             // handed out yet: exactly what was handed out is what can be meant.
             Some(handed) if lsn == handed.lsn || lsn == handed.position.commit_lsn => {
-                state.acknowledge_handed().map_err(failed)
+                return state.acknowledge_handed().map_err(failed);
             }
-            Some(handed) if lsn < handed.position.commit_lsn => state
-                .acknowledger
-                .as_ref()
-                .map_or(Ok(()), |a| a.acknowledge_lsn(lsn))
-                .map_err(failed),
-            handed => Err(beyond(lsn.to_string(), handed)),
+            handed => handed,
+        };
+        let change = state.changes.iter().find(|(change, _)| *change == lsn);
+        if let Some(&(_, position)) = change {
+            return state.acknowledge(position).map_err(failed);
         }
+        if handed.is_none_or(|handed| lsn > handed.lsn) && Some(lsn) > state.finished {
+            return Err(beyond(lsn.to_string(), handed));
+        }
+        // Transactions come in the order of their commits: those before are all handed out.
+        state.acknowledge(end_of(lsn)).map_err(failed)
     }
 
     fn acknowledgeable(&self) -> Result<MutexGuard<'_, State>, Refused> {
@@ -314,9 +346,11 @@ impl Session {
     }
 
     async fn pump(self: Arc<Self>, config: Config) {
+        // Also if something here panics: else who waits would wait for ever.
+        let _closing = Closing(&self);
         let connected = tokio::select! {
             connected = config.connect() => connected,
-            () = self.stopped() => return self.closed(),
+            () = self.stopped() => return,
         };
         match connected {
             Ok(mut stream) => {
@@ -329,7 +363,6 @@ impl Session {
             }
             Err(error) => self.failed(error),
         }
-        self.closed();
     }
 
     async fn stream(&self, stream: &mut Stream) {
@@ -390,13 +423,16 @@ impl Session {
 
     fn failed(&self, error: Error) {
         let mut state = self.lock();
-        state.failure = Some(Arc::new(error));
+        state.failure = Some(Failure::Host(Arc::new(error)));
         Self::announce(state);
     }
 
     fn closed(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
+        if thread::panicking() && state.failure.is_none() {
+            state.failure = Some(Failure::Panicked);
+        }
         if state.failure.is_none() {
             self.stop.send_replace(true);
         }
@@ -414,22 +450,57 @@ impl State {
     fn hand_out(&mut self) -> Option<Event> {
         let event = self.current.as_ref()?.event(self.next)?;
         self.next += 1;
+        let (lsn, position) = (event.lsn(), event.position());
+        if let Some(last) = self.handed
+            && last.position.commit_lsn != position.commit_lsn
+        {
+            self.finished = Some(last.position.commit_lsn);
+        }
         self.handed = Some(Handed {
-            position: event.position(),
-            lsn: event.lsn(),
+            position,
+            lsn,
             acknowledged: false,
         });
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back((lsn, position));
         Some(event)
     }
 
     fn acknowledge_handed(&mut self) -> Result<(), Error> {
-        if let (Some(handed), Some(acknowledger)) = (&mut self.handed, &self.acknowledger)
+        if let Some(handed) = self.handed
             && !handed.acknowledged
         {
-            acknowledger.acknowledge(handed.position)?;
-            handed.acknowledged = true;
+            self.acknowledge(handed.position)?;
+            self.handed = Some(Handed {
+                acknowledged: true,
+                ..handed
+            });
         }
         Ok(())
+    }
+
+    /// Everything up to `position`, which is not beyond what was handed out.
+    fn acknowledge(&mut self, position: Position) -> Result<(), Error> {
+        if let Some(acknowledger) = &self.acknowledger {
+            acknowledger.acknowledge(position)?;
+        }
+        while self
+            .changes
+            .pop_front_if(|(_, change)| *change <= position)
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
+/// Closes the session when the pump ends, however it ends.
+struct Closing<'a>(&'a Session);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }
 
@@ -443,6 +514,15 @@ fn now() -> Instant {
 
 fn failed(error: Error) -> Refused {
     Refused::Failed(Arc::new(error))
+}
+
+/// Behind everything of the transactions committed at or before `lsn`.
+fn end_of(lsn: Lsn) -> Position {
+    Position {
+        commit_lsn: lsn,
+        index: u32::MAX,
+        sub: u32::MAX,
+    }
 }
 
 fn beyond(asked: String, handed: Option<Handed>) -> Refused {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from conftest import TIMEOUT_S, Database, eventually, take
@@ -126,6 +127,30 @@ async def test_beyond_what_was_received_is_refused(table: Database) -> None:
     assert await redelivered(table) == [3]
 
 
+async def test_changes_not_handed_out_yet_are_refused(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 50)"
+    )
+    async with database.reader(auto_acknowledge=False) as reader:
+        last = (await take(reader, 50))[-1]
+    async with database.reader(auto_acknowledge=False) as reader:
+        second = (await take(reader, 3))[1]
+        for ahead in (last.lsn, last.source["lsn"], second.source["lsn"] + 100_000, last.position):
+            with pytest.raises(ValueError, match=r"^cannot acknowledge"):
+                await reader.acknowledge(ahead)
+        await reader.acknowledge(second.lsn)
+    assert await redelivered(database) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("of", ["change", "commit"])
+async def test_an_lsn_of_an_earlier_transaction(table: Database, of: str) -> None:
+    async with table.reader(auto_acknowledge=False) as reader:
+        _, second, _ = await take(reader, 3)
+        commit = second.position.partition(":")[0]
+        await reader.acknowledge(second.lsn if of == "change" else commit)
+    assert await redelivered(table) == [3]
+
+
 async def test_acknowledge_while_another_task_waits(table: Database) -> None:
     async with table.reader(auto_acknowledge=False) as reader:
         messages = await take(reader, 3)
@@ -158,13 +183,86 @@ async def test_automatic_acknowledges_when_the_next_is_asked_for(table: Database
         await waiting
 
 
-async def test_automatic_acknowledges_on_break_and_stop(table: Database) -> None:
+async def test_stop_acknowledges_nothing_by_itself(table: Database) -> None:
     reader = table.reader()
     async for message in reader:
         if message.after["id"] == 2:
             break
     await reader.stop()
+    assert await redelivered(table) == [2, 3]
+
+
+async def test_automatic_acknowledges_on_break_out_of_async_with(table: Database) -> None:
+    async with table.reader() as reader:
+        async for message in reader:
+            if message.after["id"] == 2:
+                break
     assert await redelivered(table) == [3]
+
+
+async def test_stop_after_a_body_that_failed_does_not_acknowledge(table: Database) -> None:
+    reader = table.reader()
+    with contextlib.suppress(ZeroDivisionError):
+        async for message in reader:
+            if message.after["id"] == 2:
+                fail()
+    await reader.stop()
+    assert await redelivered(table) == [2, 3]
+
+
+@pytest.mark.parametrize("ends", ["working", "cancelled", "failed", "returned"])
+async def test_leaving_async_with_while_another_task_consumes(table: Database, ends: str) -> None:
+    working = asyncio.Event()
+
+    async def consume(reader: LogicalReplicationReader) -> None:
+        async for message in reader:
+            if message.after["id"] == 2:
+                working.set()
+                if ends == "failed":
+                    fail()
+                if ends == "returned":
+                    return
+                await asyncio.sleep(TIMEOUT_S)
+
+    async with table.reader() as reader:
+        task = asyncio.create_task(consume(reader))
+        await asyncio.wait_for(working.wait(), TIMEOUT_S)
+        if ends == "cancelled":
+            task.cancel()
+        if ends != "working":
+            await asyncio.wait([task])
+    task.cancel()
+    await asyncio.wait([task])
+    assert await redelivered(table) == ([3] if ends == "returned" else [2, 3])
+
+
+async def test_automatic_refuses_a_second_task(table: Database) -> None:
+    working = asyncio.Event()
+
+    async def consume(reader: LogicalReplicationReader) -> None:
+        await ids(reader, 1)
+        working.set()
+        await asyncio.sleep(TIMEOUT_S)
+
+    async with table.reader() as reader:
+        task = asyncio.create_task(consume(reader))
+        await asyncio.wait_for(working.wait(), TIMEOUT_S)
+        with pytest.raises(ReplicationError, match="use auto_acknowledge=False"):
+            await anext(reader)
+        task.cancel()
+        await asyncio.wait([task])
+        # It has ended: now another may ask.
+        assert await ids(reader, 1) == [2]
+    assert await redelivered(table) == [3]
+
+
+async def test_messages_asked_for_together_are_not_done_before_they_come(table: Database) -> None:
+    async with table.reader() as reader:
+        await ids(reader, 1)
+        both = await asyncio.gather(anext(reader), anext(reader))
+        assert [message.after["id"] for message in both] == [2, 3]
+        await reader.stop()
+    assert await redelivered(table) == [2, 3]
 
 
 async def test_automatic_acknowledges_at_the_end_of_async_with(table: Database) -> None:

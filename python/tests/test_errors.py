@@ -203,11 +203,23 @@ class CorruptingProxy:
     async def _pipe(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spoil: bool
     ) -> None:
+        carry = b""
         with contextlib.suppress(builtins.ConnectionError, asyncio.CancelledError):
             while data := await reader.read(1 << 16):
-                writer.write(data.replace(self.text, self.replacement) if spoil else data)
+                if spoil:
+                    data = (carry + data).replace(self.text, self.replacement)
+                    # What may be the beginning of the text waits for what comes next.
+                    cut = len(data) - self._begun(data)
+                    data, carry = data[:cut], data[cut:]
+                writer.write(data)
                 await writer.drain()
+            writer.write(carry)
         writer.close()
+
+    def _begun(self, data: bytes) -> int:
+        """How many of the last bytes are the text's first."""
+        lengths = range(min(len(self.text) - 1, len(data)), 0, -1)
+        return next((n for n in lengths if data.endswith(self.text[:n])), 0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_connection(self.database.host, self.database.port)

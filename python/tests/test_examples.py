@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from conftest import REPOSITORY, Database
@@ -31,8 +32,9 @@ def shop(database: Database) -> Database:
 
 
 def environment(database: Database) -> dict[str, str]:
-    """Where the examples find the server."""
-    return os.environ | {
+    """Where the examples find the server. Their output is buffered, as it is for most people."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return inherited | {
         "PGHOST": database.host,
         "PGPORT": str(database.port),
         "PGUSER": database.user,
@@ -88,6 +90,9 @@ def test_basic_cdc_stops_at_ctrl_c(shop: Database) -> None:
         sell(shop)
         while not (line := process.stdout.readline()).startswith("DELETE"):
             assert line, "it ended by itself"
+        # As a person would, not in the microseconds in which the loop goes to sleep: CPython then
+        # sees the signal only at the loop's next event, and there is none.
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
         assert process.wait(TIMEOUT_S) == 0

@@ -9,6 +9,8 @@ from decimal import Decimal
 import pytest
 from conftest import Database, take
 from pgoutput_decoder import (
+    LogicalReplicationReader,
+    ReplicationMessage,
     format_operation,
     get_table_name,
     message_to_debezium_json,
@@ -65,10 +67,13 @@ async def test_message_to_dict(database: Database) -> None:
         insert, update, delete = await take(reader, 3)
     for message in (insert, update, delete):
         event = message_to_dict(message)
+        assert event is not None
         assert event == json.loads(message.json(), parse_float=Decimal)
         assert (event["op"], event["ts_ms"]) == (message.op, message.ts_ms)
         assert event["source"] == message.source
-    after = message_to_dict(insert)["after"]
+    inserted = message_to_dict(insert)
+    assert inserted is not None
+    after = inserted["after"]
     assert str(after["n"]) == "750.00"
     assert after["b"] == "AP8="
     assert insert.after["b"] == b"\x00\xff"
@@ -112,6 +117,34 @@ async def test_debezium_format(database: Database) -> None:
         "1.2",
     ]
     assert "__debezium.newkey" in delete.headers
+
+
+async def test_helpers_of_tombstones_and_transaction_metadata(database: Database) -> None:
+    database.execute(*TABLE[:1], "INSERT INTO t VALUES (1)", "DELETE FROM t")
+    options = {"provide.transaction.metadata": True}
+    async with database.reader(format="debezium", options=options) as reader:
+        messages = await take(reader, 7)
+    *_, delete, tombstone, end = messages
+    assert (delete.op, message_to_dict(tombstone)) == ("d", None)
+    assert [get_table_name(m) for m in messages] == ["", "public.t", "", "", *["public.t"] * 2, ""]
+    event = message_to_dict(end)
+    assert event is not None
+    assert event["status"] == "END"
+    assert message_to_debezium_json(tombstone) == "null"
+    for message in (tombstone, end):
+        assert (message.op, message.source, format_operation(message.op)) == (
+            None,
+            None,
+            "UNKNOWN(None)",
+        )
+    assert (tombstone.ts_ms, tombstone.ts_us, tombstone.ts_ns) == (None, None, None)
+
+
+def test_help_has_something_to_say() -> None:
+    for kind in (ReplicationMessage, LogicalReplicationReader):
+        public = [name for name in vars(kind) if not name.startswith("_")]
+        assert public
+        assert [name for name in public if not getattr(kind, name).__doc__] == []
 
 
 async def test_debezium_options(database: Database) -> None:

@@ -59,6 +59,9 @@ async def test_message_has_what_0_1_0_had(database: Database) -> None:
     assert source["snapshot"] == "false"
     assert (source["db"], source["schema"], source["table"]) == (database.name, "public", "t")
     assert before <= source["lsn"] <= database.wal_lsn()
+    assert message.ts_ms is not None
+    assert message.ts_us is not None
+    assert message.ts_ns is not None
     assert message.ts_ms == message.ts_us // 1000 == message.ts_ns // 1_000_000
     assert source["ts_ms"] <= message.ts_ms
 

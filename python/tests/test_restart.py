@@ -55,6 +55,7 @@ async def test_server_crash_in_the_middle_of_10_000_rows() -> None:
                     # Leaves something to be received after the crash.
                     await asyncio.sleep(0.01)
                 if got[-1] == ROWS:
+                    await reader.acknowledge(message)
                     break
         await reader.stop()
         producer.join()

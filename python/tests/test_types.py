@@ -166,5 +166,6 @@ async def test_deep_json_does_not_end_the_stream(database: Database) -> None:
     with pytest.raises(RecursionError):
         _ = deep.after
     assert deep.json().count("[") >= 3000
+    assert deep.ts_ms is not None
     assert deep.ts_ms > 0
     assert shallow.after["id"] == 2

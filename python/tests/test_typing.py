@@ -24,7 +24,8 @@ async def main() -> None:
         async for message in reader:
             print(format_operation(message.op), get_table_name(message), rows(message))
             text: str = message_to_debezium_json(message, indent=None)
-            print(text, message_to_dict(message)["op"], message.source["lsn"])
+            event = message_to_dict(message)
+            print(text, event and event["op"], message.source["lsn"])
         one = await asyncio.wait_for(anext(reader), 1)
         await reader.acknowledge(one)
         await asyncio.create_task(reader.stop())

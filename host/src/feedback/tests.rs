@@ -468,3 +468,37 @@ fn random_runs_never_confirm_what_is_not_acknowledged_and_always_get_on() {
         run.finish();
     }
 }
+
+#[test]
+fn a_start_ahead_is_not_confirmed_before_it_is_passed() {
+    let mut feedback = Feedback::new(Lsn(50), INTERVAL);
+    feedback.start(Lsn(10));
+    feedback.connected(ms(0), INTERVAL);
+    assert_eq!(feedback.from(), Lsn(50));
+    assert_eq!(feedback.poll(ms(0)).unwrap().confirmed, Lsn(10));
+    feedback.keepalive(ms(1), ping(49, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(10));
+    feedback.keepalive(ms(2), ping(60, 0, false));
+    assert_eq!((feedback.confirmed(), feedback.from()), (Lsn(60), Lsn(60)));
+}
+
+#[test]
+fn what_comes_after_a_halt_is_not_confirmed_but_acknowledging_goes_on() {
+    let mut feedback = connected();
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.halt();
+    feedback.keepalive(ms(1), ping(200, 0, true));
+    assert_eq!(feedback.deadline(), Duration::ZERO, "it wants an answer");
+    feedback.acknowledge(at(100, 0)).unwrap();
+    assert_eq!(feedback.confirmed(), Lsn(120));
+    feedback.keepalive(ms(2), ping(300, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(120));
+}
+
+#[test]
+fn an_endless_interval_is_no_overflow() {
+    let mut feedback = Feedback::new(Lsn(10), Duration::MAX);
+    feedback.connected(ms(5), Duration::MAX);
+    assert!(feedback.poll(ms(5)).is_some());
+    assert_eq!(feedback.deadline(), ms(5) + ASK_EVERY);
+}

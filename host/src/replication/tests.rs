@@ -30,7 +30,10 @@ fn receiver(bytes_max: usize) -> (Receiver, DuplexStream) {
         buffer,
         bytes_max,
         "server".to_owned(),
-        "ann".to_owned(),
+        Login {
+            user: "ann".to_owned(),
+            database: "shop".to_owned(),
+        },
     );
     (receiver, theirs)
 }
@@ -52,7 +55,7 @@ async fn everything(bytes: &[u8], chunk_bytes: usize) -> Vec<Vec<u8>> {
                 runs.push(receiver.frames(bytes).to_vec());
                 receiver.consume(bytes);
             }
-            Ok(Received::Keepalive(_)) => runs.push(Vec::new()),
+            Ok(Received::Keepalive(_) | Received::Notice) => runs.push(Vec::new()),
             Err(Error::Connection { io, .. }) => {
                 assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
                 return runs;
