@@ -28,6 +28,7 @@ use crate::record::{
     EventHead, EventWriter, Parts, Position, RecordTooLong, write_begin, write_commit,
 };
 use crate::relation::{MESSAGE_TOPIC_ID, Relation, write_message_topic, write_name};
+use crate::schema::RecordSchemas;
 use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
 
@@ -35,6 +36,7 @@ use crate::value::Types;
 #[derive(Debug)]
 pub struct Decoder {
     options: Options,
+    schemas: RecordSchemas,
     types: Types,
     /// Facts not used yet, by relation.
     facts: BTreeMap<u32, RelationFacts>,
@@ -125,6 +127,7 @@ impl Decoder {
     /// A decoder at the beginning of a stream.
     pub fn new(options: Options) -> Self {
         Self {
+            schemas: RecordSchemas::new(&options),
             options,
             types: Types::default(),
             facts: BTreeMap::new(),
@@ -496,10 +499,13 @@ impl Decoder {
         }
         let mut event = EventWriter::begin(call.records);
         let format = self.options.format;
+        self.schemas.message_key.open(call.records);
         call.records.extend_from_slice(b"{\"prefix\":");
         write_name(logical.prefix, format, call.records);
         call.records.push(b'}');
+        self.schemas.message_key.close(call.records);
         event.end_key(call.records);
+        self.schemas.message_value.open(call.records);
         call.records.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
         crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
         call.records.extend_from_slice(b",\"source\":");
@@ -536,6 +542,7 @@ impl Decoder {
         call.records.extend_from_slice(b",\"content\":");
         json::write_binary(logical.content, self.options.binary, call.records);
         call.records.extend_from_slice(b"}}");
+        self.schemas.message_value.close(call.records);
         event.end_value(call.records, parts);
         let head = EventHead {
             op: b'm',
@@ -573,7 +580,7 @@ impl Decoder {
             if !self.transaction_topic_written {
                 write_transaction_topic(&self.options, call.records)?;
             }
-            transaction.write_metadata(end, lsn, &self.options, call.records)?;
+            transaction.write_metadata(end, lsn, (&self.options, &self.schemas), call.records)?;
             self.transaction_topic_written = true;
             transaction.events = transaction.events.saturating_add(1);
         }

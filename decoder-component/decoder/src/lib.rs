@@ -24,6 +24,7 @@ mod options;
 mod reader;
 mod record;
 mod relation;
+mod schema;
 mod transaction;
 mod value;
 

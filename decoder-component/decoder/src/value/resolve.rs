@@ -61,7 +61,7 @@ pub(super) fn resolve(
 }
 
 /// Sees through a domain, and domains over it.
-fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
+pub(super) fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
     for _ in 0..DEPTH_MAX {
         match types.learnt(type_oid) {
             Some(TypeFacts {
@@ -86,7 +86,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn debezium(&self, type_oid: u32, typmod: i32) -> Option<Writer> {
-        if let Some(element) = self.element(type_oid) {
+        if let Some(element) = self.types.element(type_oid) {
             return self.debezium_array(element, typmod);
         }
         match type_oid {
@@ -197,7 +197,7 @@ impl Resolver<'_> {
         if depth > DEPTH_MAX {
             return self.text();
         }
-        if let Some(element) = self.element(type_oid) {
+        if let Some(element) = self.types.element(type_oid) {
             let writer = self.native(element, typmod, depth + 1);
             return self.array(element, writer, ArrayStyle::Nested);
         }
@@ -325,14 +325,6 @@ impl Resolver<'_> {
             delimiter,
             style,
         }))
-    }
-
-    /// The element type, if it is a true array type.
-    fn element(&self, type_oid: u32) -> Option<u32> {
-        match self.types.learnt(type_oid) {
-            Some(facts) => (facts.element != 0).then_some(facts.element),
-            None => oid::element_of(type_oid),
-        }
     }
 }
 
