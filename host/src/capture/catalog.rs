@@ -128,6 +128,8 @@ struct TypeText {
     typdelim: char,
     typbasetype: u32,
     typtypmod: i32,
+    #[serde(default)]
+    typnotnull: bool,
     is_array: bool,
     range_subtype: Option<u32>,
     enum_labels: Option<Vec<String>>,
@@ -192,6 +194,11 @@ struct ColumnText {
 
 impl From<StageText> for Stage {
     fn from(text: StageText) -> Self {
+        let not_null = text.types.iter().filter(|text| {
+            let domain = matches!(text.typtype, TypeKindText::Domain);
+            domain && text.typnotnull
+        });
+        let not_null: BTreeSet<u32> = not_null.map(|text| text.oid).collect();
         Self {
             lsn: text.lsn,
             types: text
@@ -202,7 +209,7 @@ impl From<StageText> for Stage {
             relations: text
                 .relations
                 .into_iter()
-                .map(|text| (text.oid, relation_facts(text)))
+                .map(|text| (text.oid, relation_facts(text, &not_null)))
                 .collect(),
         }
     }
@@ -242,12 +249,13 @@ fn type_facts(text: TypeText) -> TypeFacts {
     }
 }
 
-fn relation_facts(text: RelationText) -> RelationFacts {
+/// Columns of the types in `not_null` are so too.
+fn relation_facts(text: RelationText, not_null: &BTreeSet<u32>) -> RelationFacts {
     let column = |text: ColumnText| ColumnFacts {
         name: text.name,
         type_: text.type_oid,
         typmod: text.typmod,
-        not_null: text.not_null,
+        not_null: text.not_null || not_null.contains(&text.type_oid),
         default: text.default.filter(|_| text.generated.is_empty()),
     };
     let index = |text: UniqueIndexText| UniqueIndex {
@@ -358,6 +366,21 @@ mod tests {
                 .relations
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_column_is_not_null_where_its_domain_is() {
+        let nullable = relation(20).replace("\"not_null\":true", "\"not_null\":false");
+        for (typnotnull, expected) in [("true", true), ("false", false)] {
+            let domain = format!(r#"{{"typtype":"d","typnotnull":{typnotnull}}}"#);
+            let catalog = catalog(&[stage("0/1", &type_(20, &domain), &nullable)]);
+            let question = Question {
+                relation: 7,
+                types: vec![],
+            };
+            let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
+            assert_eq!(facts.relations[0].columns[0].not_null, expected);
+        }
     }
 
     #[test]
