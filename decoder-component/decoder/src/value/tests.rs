@@ -9,6 +9,8 @@ use super::embedded::is_json;
 use super::*;
 use crate::facts::{Attribute, TypeKind};
 
+mod schema;
+
 const MOOD: u32 = 20_001;
 const MOODS: u32 = 20_002;
 const HSTORE: u32 = 20_003;
