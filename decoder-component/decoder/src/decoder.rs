@@ -27,7 +27,7 @@ use crate::reader::{Malformed, Reader};
 use crate::record::{
     EventHead, EventWriter, Parts, Position, RecordTooLong, write_begin, write_commit,
 };
-use crate::relation::{MESSAGE_TOPIC_ID, Relation, write_message_topic, write_name};
+use crate::relation::{MESSAGE_TOPIC_ID, Relation, facts_of, write_message_topic, write_name};
 use crate::schema::RecordSchemas;
 use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
@@ -94,6 +94,10 @@ pub enum Stop {
 pub struct Question {
     /// `pg_class.oid`.
     pub relation: u32,
+    /// `pg_namespace.nspname`; facts of the relation that has the name now are wanted as well.
+    pub namespace: String,
+    /// `pg_class.relname`.
+    pub name: String,
     /// Its columns' types, where they are not built in and not known.
     pub types: Vec<u32>,
 }
@@ -352,9 +356,12 @@ impl Decoder {
                 .map(|column| column.type_oid)
                 .filter(|oid| !self.types.knows(*oid))
                 .collect();
-            if !types.is_empty() || !self.facts.contains_key(&body.oid) {
+            let known = facts_of(&self.facts, body, self.options.format).is_some();
+            if !types.is_empty() || !known {
                 return Err(Halt::Unknown(Question {
                     relation: body.oid,
+                    namespace: body.namespace.into(),
+                    name: body.name.into(),
                     types,
                 }));
             }
@@ -366,7 +373,8 @@ impl Decoder {
                 detail: format!("more than {RELATIONS_MAX} relations"),
             }));
         }
-        let facts = self.facts.get(&body.oid);
+        let facts = facts_of(&self.facts, body, self.options.format);
+        let used = facts.map_or(body.oid, |facts| facts.oid);
         let mut relation =
             Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
         match self.relations.get(&body.oid) {
@@ -377,6 +385,7 @@ impl Decoder {
             }
         }
         self.facts.remove(&body.oid);
+        self.facts.remove(&used);
         self.asked = Asked::Nothing;
         self.relations.insert(body.oid, relation);
         Ok(())

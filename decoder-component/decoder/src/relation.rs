@@ -2,6 +2,7 @@
 //! names, a rendering for each column, JSON for whatever is not sent.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -91,11 +92,6 @@ impl Relation {
         options: &Options,
         topic_id: u32,
     ) -> Result<Self, RecordTooLong> {
-        // Debezium looks a relation up by name: one that was renamed since is gone for it.
-        let facts = facts.filter(|facts| {
-            options.format == Format::Native
-                || (facts.namespace == body.namespace && facts.name == body.name)
-        });
         let resolved: Vec<_> = body
             .columns
             .iter()
@@ -424,6 +420,22 @@ fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Optio
         Some(default) => default,
         None if known.not_null => rendering.fallback(),
         None => b"null".to_vec(),
+    }
+}
+
+/// The facts of a relation. Debezium looks it up by name: one that was renamed since is gone for it,
+/// and one that has the name now stands in for it.
+pub(crate) fn facts_of<'f>(
+    facts: &'f BTreeMap<u32, RelationFacts>,
+    body: &RelationBody<'_>,
+    format: Format,
+) -> Option<&'f RelationFacts> {
+    let named =
+        |facts: &&RelationFacts| facts.namespace == body.namespace && facts.name == body.name;
+    let own = facts.get(&body.oid);
+    match format {
+        Format::Debezium => own.filter(named).or_else(|| facts.values().find(named)),
+        Format::Native => own,
     }
 }
 

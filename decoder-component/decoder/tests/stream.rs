@@ -181,6 +181,35 @@ fn asks_before_each_relation_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_relation_that_has_the_name_now_stands_in_for_another() {
+    let frames = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(90, &[Some("1"), None]),
+    ]
+    .concat();
+    let key = |format: &str| {
+        let mut decoder = decoder(&[("format", format)]);
+        let mut records = Vec::new();
+        let asked = decoder.decode(&frames, NOW_US, &mut records);
+        let Some(Stop::Unknown(question)) = asked.stop else {
+            panic!("{:?}", asked.stop)
+        };
+        let names = (question.namespace.as_str(), question.name.as_str());
+        assert_eq!(names, ("public", "t"));
+        let mut facts = facts();
+        facts.relations[0].oid = RELATION + 1;
+        decoder.learn(facts);
+        let rest = &frames[asked.consumed..];
+        assert_eq!(decoder.decode(rest, NOW_US, &mut records).stop, None);
+        let [key, ..] = parts(last_event(&records));
+        key
+    };
+    assert_eq!(key("debezium"), r#"{"id":1}"#);
+    assert_eq!(key("native"), "", "another table's key says nothing");
+}
+
+#[test]
 fn takes_what_is_not_answered_as_gone() {
     let mut decoder = decoder(&[]);
     let user_type = 70_000;

@@ -58,8 +58,9 @@ impl Catalog {
         Ok(Self { stages })
     }
 
-    /// Answers `question` for a message at `lsn`: the relation, its columns' types and all they
-    /// are made of. What the stage does not have is left out, which the decoder takes as gone.
+    /// Answers `question` for a message at `lsn`: the relation, the one that has its name where that
+    /// is another, their columns' types and all they are made of. What the stage does not have is
+    /// left out, which the decoder takes as gone.
     pub fn answer(&self, question: &Question, lsn: Lsn, at: CatalogAt) -> Facts {
         let after = match at {
             CatalogAt::End => None,
@@ -71,8 +72,16 @@ impl Catalog {
                 relations: Vec::new(),
             };
         };
-        let relation = stage.relations.get(&question.relation).cloned();
-        let columns = relation.iter().flat_map(|relation| &relation.columns);
+        let own = stage.relations.get(&question.relation);
+        let named = |facts: &&RelationFacts| {
+            facts.namespace == question.namespace && facts.name == question.name
+        };
+        let other = match own {
+            Some(own) if named(&own) => None,
+            _ => stage.relations.values().find(named),
+        };
+        let relations: Vec<_> = own.into_iter().chain(other).cloned().collect();
+        let columns = relations.iter().flat_map(|relation| &relation.columns);
         let wanted = question
             .types
             .iter()
@@ -80,7 +89,7 @@ impl Catalog {
             .chain(columns.map(|column| column.type_));
         Facts {
             types: stage.closure(wanted),
-            relations: relation.into_iter().collect(),
+            relations,
         }
     }
 }
@@ -347,6 +356,8 @@ mod tests {
         let catalog = catalog(&[stage("0/1", &types.join(","), &relation(25))]);
         let question = Question {
             relation: 7,
+            namespace: "s".to_owned(),
+            name: "r".to_owned(),
             types: vec![20, 99],
         };
         let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
@@ -358,6 +369,8 @@ mod tests {
         );
         let unknown = Question {
             relation: 8,
+            namespace: "s".to_owned(),
+            name: "q".to_owned(),
             types: vec![],
         };
         assert!(
@@ -366,6 +379,12 @@ mod tests {
                 .relations
                 .is_empty()
         );
+        let renamed = Question {
+            name: "r".to_owned(),
+            ..unknown
+        };
+        let facts = catalog.answer(&renamed, Lsn(5), CatalogAt::Stream);
+        assert_eq!(facts.relations[0].oid, 7, "it has the name now");
     }
 
     #[test]
@@ -376,6 +395,8 @@ mod tests {
             let catalog = catalog(&[stage("0/1", &type_(20, &domain), &nullable)]);
             let question = Question {
                 relation: 7,
+                namespace: "s".to_owned(),
+                name: "r".to_owned(),
                 types: vec![],
             };
             let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
@@ -389,6 +410,8 @@ mod tests {
         let catalog = catalog(&[at(1, "0/10"), at(2, "0/20"), at(3, "0/30")]);
         let question = Question {
             relation: 7,
+            namespace: "s".to_owned(),
+            name: "r".to_owned(),
             types: vec![],
         };
         let seen = |lsn, at| oids(&catalog.answer(&question, Lsn(lsn), at))[0];
