@@ -7,6 +7,7 @@ use super::Types;
 use super::array::{Array, ArrayStyle};
 use super::builtin as oid;
 use super::composite::Composite;
+use super::default;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::number::FloatStyle;
@@ -27,12 +28,12 @@ pub(super) struct Resolved {
 
 /// None: the format leaves columns of this type out.
 pub(super) fn resolve(
-    type_oid: u32,
+    sent_oid: u32,
     typmod: i32,
     types: &Types,
     options: &Options,
 ) -> Option<Resolved> {
-    let (type_oid, typmod) = base(type_oid, typmod, types);
+    let (type_oid, typmod) = base(sent_oid, typmod, types);
     let resolver = Resolver {
         types,
         options,
@@ -42,17 +43,7 @@ pub(super) fn resolve(
         Format::Debezium => resolver.debezium(type_oid, typmod)?,
         Format::Native => resolver.native(type_oid, typmod, 0),
     };
-    let has_default = match writer {
-        Writer::Text(_) => {
-            matches!(
-                type_oid,
-                oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::CHAR | oid::XML
-            ) || types
-                .learnt(type_oid)
-                .is_some_and(|facts| facts.name == "citext")
-        }
-        _ => true,
-    };
+    let has_default = sent_oid == type_oid && default::is_read(type_oid, types);
     Some(Resolved {
         writer,
         type_oid,
