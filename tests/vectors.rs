@@ -29,6 +29,11 @@ const EXEMPT: &[(&str, &str, &str)] = &[
         "its rows were read from the server, not from the stream",
     ),
     (
+        "schema-change-live",
+        "pgoutput+schemas",
+        "Debezium was sent a Relation that is not in the capture, and read enumerations earlier",
+    ),
+    (
         "snapshot-*",
         "*",
         "its rows were read from the server, not from the stream",
@@ -184,10 +189,10 @@ struct Run {
 fn runs(case: &Case, capture: &str) -> Vec<Run> {
     let mut runs = Vec::new();
     for schemas in [false, true] {
-        if schemas && !case.has_schemas {
+        let suffix = if schemas { "+schemas" } else { "" };
+        if schemas && (!case.has_schemas || exempt(&case.name, &format!("{capture}{suffix}"))) {
             continue;
         }
-        let suffix = if schemas { "+schemas" } else { "" };
         for (engine, engine_name) in ENGINES {
             runs.push(Run {
                 engine,
