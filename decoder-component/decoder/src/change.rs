@@ -222,6 +222,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     /// Writes the key with its schema, or nothing where there is none.
+    #[inline]
     fn write_event_key(&mut self, key: Key, tuples: &Tuples<'a>) -> Result<(), Halt> {
         let opening = &self.relation.schemas.key;
         opening.open(self.call.records);

@@ -89,8 +89,14 @@ impl Opening {
     #[inline]
     pub(crate) fn open(&self, out: &mut Vec<u8>) {
         if !self.0.is_empty() {
-            out.extend_from_slice(&self.0);
+            self.write(out);
         }
+    }
+
+    /// Out of line: most events have no schemas.
+    #[cold]
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
     }
 
     /// What stands behind it.
