@@ -25,11 +25,13 @@ pub struct Case {
     at: CatalogAt,
     /// Files of the streams, by name.
     pub captures: Vec<String>,
+    /// Whether Debezium's events are known with their schemas, too.
+    pub has_schemas: bool,
 }
 
 /// A case's files, read.
 pub struct Recorded {
-    /// Debezium's events.
+    /// Debezium's events; with schemas a sample, whose members `event` say which they are.
     pub events: Vec<Value>,
     catalog: Catalog,
 }
@@ -74,13 +76,16 @@ impl Case {
                 .into_iter()
                 .map(|(file, _)| file)
                 .collect(),
+            has_schemas: folder.join(SCHEMAS).exists(),
             folder,
         })
     }
 
     /// Reads the files that all captures share.
-    pub fn read(&self) -> Result<Recorded, String> {
-        let path = self.folder.join("events.jsonl");
+    pub fn read(&self, schemas: bool) -> Result<Recorded, String> {
+        let path = self
+            .folder
+            .join(if schemas { SCHEMAS } else { "events.jsonl" });
         let events = std::fs::read_to_string(&path).map_err(|error| error.to_string());
         let events = events.and_then(|text| parse_lines(&text));
         Ok(Recorded {
@@ -95,8 +100,13 @@ impl Case {
         recorded: &Recorded,
         capture: &str,
         engine: EngineKind,
+        schemas: bool,
     ) -> Result<Vec<Value>, String> {
-        let mut engine = Engine::open(engine, &self.options).map_err(chain)?;
+        let mut options = self.options.clone();
+        if schemas {
+            options.push(("schemas.enable".to_owned(), "true".to_owned()));
+        }
+        let mut engine = Engine::open(engine, &options).map_err(chain)?;
         let capture = Capture::open(&self.folder.join(capture)).map_err(chain)?;
         let mut replay = Replay::new(&mut engine, &capture, &recorded.catalog, self.at);
         let mut events = Vec::new();
@@ -108,6 +118,9 @@ impl Case {
         Ok(events)
     }
 }
+
+/// Debezium's events with their schemas.
+const SCHEMAS: &str = "events.schema.jsonl";
 
 /// An event as `events.jsonl` has it.
 fn line(event: &Event) -> Result<Value, String> {

@@ -198,6 +198,7 @@ fn agree(case: &Path, format: &str, batch_bytes: usize) -> usize {
                 component.learn(&facts).unwrap();
                 native.learn(&facts).unwrap();
             }
+            Some(Stop::Replay(xid)) => panic!("{}: {xid} was streamed", case.display()),
             Some(Stop::Failed(error)) => panic!("{}: {error}", case.display()),
         }
     }

@@ -99,6 +99,8 @@ fn stop(stop: inner::Stop) -> decoding::Stop {
     match stop {
         inner::Stop::Unknown(question) => decoding::Stop::Unknown(decoding::Question {
             relation: question.relation,
+            namespace: question.namespace,
+            name: question.name,
             types: question.types,
         }),
         inner::Stop::Replay(xid) => decoding::Stop::Replay(xid),

@@ -73,19 +73,30 @@ impl Catalog {
 
     /// What the catalogs have of a relation and of types. What is gone is not in the answer.
     pub(crate) async fn facts(&mut self, question: &Question) -> Result<Facts, Error> {
-        let relation = self.relation(question.relation).await?;
+        let own = self.relation(question.relation).await?;
+        let mut relations: Vec<_> = own.into_iter().collect();
+        let named = |facts: &RelationFacts| {
+            facts.namespace == question.namespace && facts.name == question.name
+        };
+        if !relations.iter().any(named) {
+            let name: [Parameter<'_>; 2] = [
+                (&question.namespace, Type::TEXT),
+                (&question.name, Type::TEXT),
+            ];
+            for row in self.query(RELATION_NAMED, &name).await? {
+                let oid = self.get(&row, 0)?;
+                relations.extend(self.relation(oid).await?);
+            }
+        }
         let mut oids = question.types.clone();
         oids.extend(
-            relation
+            relations
                 .iter()
                 .flat_map(|relation| &relation.columns)
                 .map(|c| c.type_),
         );
         let types = self.types(&oids).await?;
-        Ok(Facts {
-            types,
-            relations: relation.into_iter().collect(),
-        })
+        Ok(Facts { types, relations })
     }
 
     /// Runs a query, once more on a new connection if the one at hand turns out to be lost.
@@ -360,10 +371,18 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1";
 
+const RELATION_NAMED: &str = "
+SELECT c.oid
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::name AND c.relname = $2::name";
+
 const COLUMNS: &str = "
-SELECT a.attname::text, a.atttypid, a.atttypmod, a.attnotnull,
+SELECT a.attname::text, a.atttypid, a.atttypmod,
+       a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
        CASE WHEN $2 AND a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum";

@@ -152,6 +152,37 @@ fn decode_takes_options_from_file_and_flags() {
 }
 
 #[test]
+fn decode_writes_schemas_when_told_to() {
+    let options = file(
+        "schemas.json",
+        r#"{"topic.prefix":"app","value.converter.schemas.enable":false}"#,
+    );
+    let arguments = ["--options", &options, "--catalog-at", "end"];
+    let plain = lines(&decode("ecommerce", &arguments));
+    let with = lines(&decode(
+        "ecommerce",
+        &[&arguments[..], &["--schemas"]].concat(),
+    ));
+    let expected = fs::read_to_string(vector("ecommerce", "events.schema.jsonl")).unwrap();
+    let expected: Vec<Value> = expected
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((plain.len(), with.len()), (expected.len(), expected.len()));
+    for ((plain, with), expected) in plain.iter().zip(&with).zip(&expected) {
+        assert_eq!(with["key"], expected["key"]);
+        assert_eq!(with["key"]["payload"], plain["key"]);
+        assert_eq!(with["value"].get("schema"), expected["value"].get("schema"));
+        assert_eq!(with["value"]["payload"]["after"], plain["value"]["after"]);
+    }
+    let output = decode("ecommerce", &["--schemas", "--format", "native"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr).lines().next(),
+        Some("error: option schemas.enable: the native format has no schemas")
+    );
+}
+
+#[test]
 fn decode_names_the_option_that_is_wrong() {
     let with = |name: &str, text: &str| {
         let output = decode("ecommerce", &["--options", &file(name, text)]);

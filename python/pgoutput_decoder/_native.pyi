@@ -52,7 +52,7 @@ class LogicalReplicationReader:
         decimal: Literal["Decimal", "float", "str"] = "Decimal",
         options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
     ) -> LogicalReplicationReader: ...
-    def __aiter__(self) -> LogicalReplicationReader: ...
+    def __aiter__(self) -> Messages: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
     def __aenter__(self) -> Coroutine[Any, Any, LogicalReplicationReader]: ...
     def __aexit__(
@@ -81,12 +81,20 @@ class LogicalReplicationReader:
     def stop(self) -> Coroutine[Any, Any, None]:
         """Ends the stream: sends the last acknowledgement made and closes the connection.
 
-        Acknowledges nothing by itself: the message received last comes again, unless it has been
-        acknowledged by then. Leave by `async with` to have it acknowledged automatically.
+        With automatic acknowledgement the message received last counts as dealt with if its loop
+        was left by `break` or `return`; it comes again if an exception left the loop, caught or
+        not, or if the loop's body still runs.
 
         May be called from any task, and more than once. From here on, iterating raises
         StopAsyncIteration; messages not yet handed out come again next time.
         """
+
+@final
+class Messages:
+    """What `async for` iterates over: its end tells how the loop was left."""
+
+    def __aiter__(self) -> Messages: ...
+    def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
 
 @final
 class ReplicationMessage:

@@ -1,5 +1,6 @@
 //! `LogicalReplicationReader`: arguments in, awaitables out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pgoutput_decoder_host::{Config, Lsn, Position};
@@ -23,6 +24,36 @@ pub(crate) struct LogicalReplicationReader {
     description: String,
     /// The task that consumes, with automatic acknowledgement: a weak reference.
     task: Mutex<Option<Py<PyWeakrefReference>>>,
+    /// A loop was left without an exception, and nothing was asked for since: the message it was at
+    /// is done.
+    left: AtomicBool,
+}
+
+/// What `async for` iterates over.
+#[pyclass(frozen, module = "pgoutput_decoder._native")]
+pub(crate) struct Messages {
+    reader: Py<LogicalReplicationReader>,
+}
+
+#[pymethods]
+impl Messages {
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: PyRef<'_, Self>, py: Python<'_>) -> PyResult<Awaitable> {
+        slf.reader.get().ask(py)?;
+        Ok(Awaitable::new(slf.reader.clone_ref(py), Purpose::Message))
+    }
+}
+
+impl Drop for Messages {
+    /// A loop lets go of this when it is left. Where an exception leaves it, that is on its way
+    /// just now, whoever catches it later.
+    fn drop(&mut self) {
+        let left = Python::attach(|py| !PyErr::occurred(py));
+        self.reader.get().left.store(left, Ordering::Relaxed);
+    }
 }
 
 impl LogicalReplicationReader {
@@ -37,6 +68,7 @@ impl LogicalReplicationReader {
     /// The running task asks for a message. With automatic acknowledgement that says that the one
     /// before is done, which only the task that got it can say.
     fn ask(&self, py: Python<'_>) -> PyResult<()> {
+        self.left.store(false, Ordering::Relaxed);
         if !self.session.is_automatic() {
             return Ok(());
         }
@@ -151,11 +183,13 @@ impl LogicalReplicationReader {
                 publications.join(",")
             ),
             task: Mutex::new(None),
+            left: AtomicBool::new(false),
         })
     }
 
-    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+    /// What a loop iterates over: an object of its own, whose end tells how the loop was left.
+    fn __aiter__(slf: Py<Self>) -> Messages {
+        Messages { reader: slf }
     }
 
     fn __anext__(slf: Py<Self>, py: Python<'_>) -> PyResult<Awaitable> {
@@ -201,9 +235,8 @@ impl LogicalReplicationReader {
 
     /// Ends the stream: sends the acknowledgements made so far and closes the connection.
     fn stop(slf: Py<Self>) -> Awaitable {
-        // Whether the body of a loop was left by `break` or by an exception that has been caught
-        // since cannot be told: what it was at comes again.
-        slf.get().session.stop(false);
+        let reader = slf.get();
+        reader.session.stop(reader.left.load(Ordering::Relaxed));
         Awaitable::new(slf, Purpose::Stopped { exit: false })
     }
 

@@ -183,12 +183,20 @@ async def test_automatic_acknowledges_when_the_next_is_asked_for(table: Database
         await waiting
 
 
-async def test_stop_acknowledges_nothing_by_itself(table: Database) -> None:
+async def test_automatic_acknowledges_on_break_and_stop(table: Database) -> None:
     reader = table.reader()
     async for message in reader:
         if message.after["id"] == 2:
             break
     await reader.stop()
+    assert await redelivered(table) == [3]
+
+
+async def test_automatic_does_not_acknowledge_what_the_body_is_at(table: Database) -> None:
+    reader = table.reader()
+    async for message in reader:
+        if message.after["id"] == 2:
+            await reader.stop()
     assert await redelivered(table) == [2, 3]
 
 

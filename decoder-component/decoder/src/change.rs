@@ -103,11 +103,10 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     ) -> Result<(), Halt> {
         let mut event = EventWriter::begin(self.call.records);
         let key = if after.is_some() { Key::New } else { Key::Old };
-        self.relation
-            .write_key(key.cells(tuples), self.call.records)
-            .map_err(|invalid| self.invalid(invalid))?;
+        self.write_event_key(key, tuples)?;
         event.end_key(self.call.records);
         self.call.unchanged.clear();
+        self.relation.schemas.value.open(self.call.records);
         append(b"{\"before\":", self.call.records);
         let before = self.row(before, &tuples.old)?;
         // Only `after` has unchanged columns: an old tuple was read from disk.
@@ -121,6 +120,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         let mut event = EventWriter::begin(self.call.records);
         event.end_key(self.call.records);
         self.call.unchanged.clear();
+        self.relation.schemas.value.open(self.call.records);
         append(b"{\"before\":", self.call.records);
         let before = self.row(None, &[])?;
         append(b",\"after\":", self.call.records);
@@ -133,9 +133,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             return Ok(());
         }
         let mut event = EventWriter::begin(self.call.records);
-        self.relation
-            .write_key(Key::Old.cells(tuples), self.call.records)
-            .map_err(|invalid| self.invalid(invalid))?;
+        self.write_event_key(Key::Old, tuples)?;
         event.end_key(self.call.records);
         event.end_value(self.call.records, Parts::default());
         self.call.records.extend_from_slice(headers);
@@ -193,6 +191,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             let of = (self.relation.topic_id, op);
             self.call.ending.write(of, parts, lsn, format, records)
         };
+        self.relation.schemas.value.close(records);
         event.end_value(
             records,
             Parts {
@@ -222,6 +221,18 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         Ok(old != new)
     }
 
+    /// Writes the key with its schema, or nothing where there is none.
+    #[inline]
+    fn write_event_key(&mut self, key: Key, tuples: &Tuples<'a>) -> Result<(), Halt> {
+        let opening = &self.relation.schemas.key;
+        opening.open(self.call.records);
+        self.relation
+            .write_key(key.cells(tuples), self.call.records)
+            .map_err(|invalid| self.invalid(invalid))?;
+        opening.close(self.call.records);
+        Ok(())
+    }
+
     fn write_key(&self, tuples: &Tuples<'a>, key: Key, out: &mut Vec<u8>) -> Result<(), Halt> {
         Ok(self
             .relation
@@ -233,7 +244,10 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         let mut headers = b"{\"__debezium.".to_vec();
         headers.extend_from_slice(name);
         headers.extend_from_slice(b"\":");
+        let opening = &self.relation.schemas.key_header;
+        opening.open(&mut headers);
         headers.extend_from_slice(key);
+        opening.close(&mut headers);
         headers.push(b',');
         write_constant_headers(self.options, &mut headers);
         headers.push(b'}');

@@ -24,7 +24,8 @@ use crate::message::{Message, RelationBody, Tuples};
 use crate::options::Options;
 use crate::reader::{Malformed, Reader};
 use crate::record::{EventHead, OpenStash, RecordTooLong, write_begin, write_commit};
-use crate::relation::Relation;
+use crate::relation::{Relation, facts_of};
+use crate::schema::RecordSchemas;
 use crate::streaming::Streaming;
 use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
@@ -33,6 +34,7 @@ use crate::value::Types;
 #[derive(Debug)]
 pub struct Decoder {
     pub(crate) options: Options,
+    pub(crate) schemas: RecordSchemas,
     types: Types,
     /// Facts not used yet, by relation.
     facts: BTreeMap<u32, RelationFacts>,
@@ -94,6 +96,10 @@ pub enum Stop {
 pub struct Question {
     /// `pg_class.oid`.
     pub relation: u32,
+    /// `pg_namespace.nspname`; facts of the relation that has the name now are wanted as well.
+    pub namespace: String,
+    /// `pg_class.relname`.
+    pub name: String,
     /// Its columns' types, where they are not built in and not known.
     pub types: Vec<u32>,
 }
@@ -131,6 +137,7 @@ impl Decoder {
     /// A decoder at the beginning of a stream.
     pub fn new(options: Options) -> Self {
         Self {
+            schemas: RecordSchemas::new(&options),
             options,
             types: Types::default(),
             facts: BTreeMap::new(),
@@ -395,9 +402,12 @@ impl Decoder {
                 .map(|column| column.type_oid)
                 .filter(|oid| !self.types.knows(*oid))
                 .collect();
-            if !types.is_empty() || !self.facts.contains_key(&body.oid) {
+            let known = facts_of(&self.facts, body, self.options.format).is_some();
+            if !types.is_empty() || !known {
                 return Err(Halt::Unknown(Question {
                     relation: body.oid,
+                    namespace: body.namespace.into(),
+                    name: body.name.into(),
                     types,
                 }));
             }
@@ -409,7 +419,8 @@ impl Decoder {
                 detail: format!("more than {RELATIONS_MAX} relations"),
             }));
         }
-        let facts = self.facts.get(&body.oid);
+        let facts = facts_of(&self.facts, body, self.options.format);
+        let used = facts.map_or(body.oid, |facts| facts.oid);
         let mut relation =
             Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
         match self.relations.get(&body.oid) {
@@ -420,6 +431,7 @@ impl Decoder {
             }
         }
         self.facts.remove(&body.oid);
+        self.facts.remove(&used);
         self.asked = Asked::Nothing;
         self.relations.insert(body.oid, relation);
         Ok(())
@@ -521,7 +533,7 @@ impl Decoder {
             if !self.transaction_topic_written {
                 write_transaction_topic(&self.options, call.records)?;
             }
-            transaction.write_metadata(end, lsn, &self.options, call.records)?;
+            transaction.write_metadata(end, lsn, (&self.options, &self.schemas), call.records)?;
             self.transaction_topic_written = true;
             transaction.events = transaction.events.saturating_add(1);
         }

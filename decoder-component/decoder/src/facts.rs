@@ -89,7 +89,7 @@ pub struct ColumnFacts {
     pub type_oid: u32,
     /// `pg_attribute.atttypmod`; -1 for none.
     pub typmod: i32,
-    /// `pg_attribute.attnotnull`.
+    /// `pg_attribute.attnotnull`, or the type is a domain that is NOT NULL itself (`typnotnull`).
     pub not_null: bool,
     /// `pg_get_expr(adbin, adrelid)`, unless the column is generated.
     pub default: Option<String>,

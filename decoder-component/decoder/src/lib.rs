@@ -25,6 +25,7 @@ mod options;
 mod reader;
 mod record;
 mod relation;
+mod schema;
 mod streaming;
 mod transaction;
 mod value;

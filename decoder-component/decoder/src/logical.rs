@@ -42,10 +42,13 @@ impl Decoder {
         }
         let mut event = EventWriter::begin(call.records);
         let format = self.options.format;
+        self.schemas.message_key.open(call.records);
         call.records.extend_from_slice(b"{\"prefix\":");
         write_name(logical.prefix, format, call.records);
         call.records.push(b'}');
+        self.schemas.message_key.close(call.records);
         event.end_key(call.records);
+        self.schemas.message_value.open(call.records);
         call.records.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
         crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
         call.records.extend_from_slice(b",\"source\":");
@@ -82,6 +85,7 @@ impl Decoder {
         call.records.extend_from_slice(b",\"content\":");
         json::write_binary(logical.content, self.options.binary, call.records);
         call.records.extend_from_slice(b"}}");
+        self.schemas.message_value.close(call.records);
         event.end_value(call.records, parts);
         let head = EventHead {
             op: b'm',

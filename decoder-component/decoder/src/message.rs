@@ -11,7 +11,8 @@ use crate::reader::{Malformed, Reader};
 /// Unix time of PostgreSQL's epoch, 2000-01-01, in µs.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
-/// One message of protocol version 1; those of later ones are in `streaming.rs`. Tuples are in the [`Tuples`] given to [`Message::parse`].
+/// One message of protocol version 1; those of later ones are in `streaming.rs`. Tuples are in the
+/// [`Tuples`] given to [`Message::parse`].
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     Begin {

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::OptionError;
+use crate::schema::{NameAdjustment, Patterns, SchemaOptions};
 
 /// How events are rendered. Valid once made.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ pub struct Options {
     pub(crate) skipped: Skipped,
     pub(crate) replace_null_with_default: bool,
     pub(crate) transaction_metadata: bool,
+    pub(crate) schemas: SchemaOptions,
     ignored: Vec<String>,
 }
 
@@ -113,6 +115,7 @@ impl Default for Options {
             skipped: Skipped(b"t".to_vec()),
             replace_null_with_default: true,
             transaction_metadata: false,
+            schemas: SchemaOptions::default(),
             ignored: Vec::new(),
         }
     }
@@ -132,6 +135,13 @@ impl Options {
                 "native" => Self::native(),
                 _ => return Err(not_one_of(name, &["debezium", "native"])),
             };
+        }
+        // It is for all converters; options of one of them come before it, wherever it stands.
+        for &(name, value) in pairs.iter().filter(|(name, _)| *name == "schemas.enable") {
+            let enabled = options.schemas_enabled(name, value)?;
+            options.schemas.keys = enabled;
+            options.schemas.values = enabled;
+            options.schemas.headers = enabled;
         }
         for (name, value) in pairs {
             options.set(name, value)?;
@@ -239,10 +249,59 @@ impl Options {
                 self.replace_null_with_default = boolean(name, value)?;
             }
             "provide.transaction.metadata" => self.transaction_metadata = boolean(name, value)?,
+            "schemas.enable"
+            | "key.converter.schemas.enable"
+            | "value.converter.schemas.enable"
+            | "header.converter.schemas.enable"
+            | "schema.name.adjustment.mode"
+            | "column.propagate.source.type"
+            | "datatype.propagate.source.type" => self.set_of_schemas(name, value)?,
             _ if is_ignored(name) => self.ignored.push(name.to_owned()),
             _ => return Err(error(name, "no such option")),
         }
         Ok(())
+    }
+
+    /// Options of schemas.
+    fn set_of_schemas(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
+        match name {
+            "key.converter.schemas.enable" => {
+                self.schemas.keys = self.schemas_enabled(name, value)?;
+            }
+            "value.converter.schemas.enable" => {
+                self.schemas.values = self.schemas_enabled(name, value)?;
+            }
+            "header.converter.schemas.enable" => {
+                self.schemas.headers = self.schemas_enabled(name, value)?;
+            }
+            "schema.name.adjustment.mode" => {
+                self.schemas.name_adjustment = one_of(
+                    name,
+                    value,
+                    &[
+                        ("none", NameAdjustment::None),
+                        ("avro", NameAdjustment::Avro),
+                        ("avro_unicode", NameAdjustment::AvroUnicode),
+                    ],
+                )?;
+            }
+            "column.propagate.source.type" => {
+                self.schemas.propagate_columns = patterns(name, value)?;
+            }
+            "datatype.propagate.source.type" => {
+                self.schemas.propagate_types = patterns(name, value)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn schemas_enabled(&self, name: &str, value: &str) -> Result<bool, OptionError> {
+        let enabled = boolean(name, value)?;
+        if enabled && self.format == Format::Native {
+            return Err(error(name, "the native format has no schemas"));
+        }
+        Ok(enabled)
     }
 }
 
@@ -252,6 +311,7 @@ fn is_ignored(name: &str) -> bool {
         "database.",
         "errors.",
         "event.processing.",
+        "header.converter",
         "heartbeat.",
         "incremental.snapshot.",
         "key.converter",
@@ -266,6 +326,8 @@ fn is_ignored(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "connector.class",
         "flush.lsn.source",
+        // The connector for PostgreSQL reads no comments.
+        "include.schema.comments",
         "lsn.flush.mode",
         "max.batch.size",
         "max.queue.size",
@@ -310,6 +372,10 @@ fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, 
 
 fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
     one_of(name, value, &[("true", true), ("false", false)])
+}
+
+fn patterns(name: &str, value: &str) -> Result<Patterns, OptionError> {
+    Patterns::parse(value).ok_or_else(|| error(name, "expected regular expressions"))
 }
 
 fn skipped(name: &str, value: &str) -> Result<Skipped, OptionError> {
@@ -372,6 +438,26 @@ mod tests {
             Options::parse([("plugin.name", "pgoutput"), ("topic.prefix", "app")]).unwrap();
         assert_eq!(options.ignored(), ["plugin.name"]);
         assert_eq!(options.topic_prefix, "app");
+    }
+
+    #[test]
+    fn schemas_are_for_each_converter_or_for_all() {
+        let parse = |pairs: &[(&str, &str)]| Options::parse(pairs.iter().copied());
+        let all = ("schemas.enable", "true");
+        let schemas = |pairs: &[_]| {
+            let schemas = parse(pairs).unwrap().schemas;
+            (schemas.keys, schemas.values, schemas.headers)
+        };
+        assert_eq!(schemas(&[]), (false, false, false));
+        assert_eq!(schemas(&[all]), (true, true, true));
+        let without_keys = ("key.converter.schemas.enable", "false");
+        assert_eq!(schemas(&[without_keys, all]), (false, true, true));
+        let values = ("value.converter.schemas.enable", "true");
+        assert_eq!(schemas(&[values]), (false, true, false));
+        assert_eq!(
+            parse(&[all, ("format", "native")]).unwrap_err().to_string(),
+            "option schemas.enable: the native format has no schemas"
+        );
     }
 
     #[test]

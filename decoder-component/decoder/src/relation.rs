@@ -2,6 +2,7 @@
 //! names, a rendering for each column, JSON for whatever is not sent.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use crate::json::{self, append};
 use crate::message::{Cell, RelationBody};
 use crate::options::{Format, Options};
 use crate::record::{RecordTooLong, TOPIC_ID_BYTES, Topic, TopicColumn, write_topic};
+use crate::schema::{Opening, RelationSchemas, SchemaColumn};
 use crate::value::{Rendering, Types};
 
 /// The topic id of logical messages.
@@ -29,6 +31,7 @@ pub(crate) struct Relation {
     has_key: bool,
     /// `"schema":"public","table":"t"`, for the source block.
     pub(crate) source: Vec<u8>,
+    pub(crate) schemas: RelationSchemas,
     /// How many columns its tuples have.
     pub(crate) tuple_columns: usize,
     /// `public.t`, for errors.
@@ -89,11 +92,6 @@ impl Relation {
         options: &Options,
         topic_id: u32,
     ) -> Result<Self, RecordTooLong> {
-        // Debezium looks a relation up by name: one that was renamed since is gone for it.
-        let facts = facts.filter(|facts| {
-            options.format == Format::Native
-                || (facts.namespace == body.namespace && facts.name == body.name)
-        });
         let resolved: Vec<_> = body
             .columns
             .iter()
@@ -150,12 +148,22 @@ impl Relation {
                     })
             })
             .collect();
+        let topic = topic_name(body, options);
+        let mut schemas = RelationSchemas::default();
+        if options.schemas.any() {
+            let (key, row) = (
+                described(&key, body, facts),
+                described(&columns, body, facts),
+            );
+            let key = has_key.then_some(key.as_slice());
+            schemas = RelationSchemas::new(&topic, body, key, &row, types, options);
+        }
         let mut topic_record = Vec::new();
         write_topic(
             &Topic {
                 id: 0,
                 relation: body.oid,
-                name: &topic_name(body, options),
+                name: &topic,
                 namespace: body.namespace,
                 table: body.name,
                 headers: &constant_headers(options),
@@ -173,6 +181,7 @@ impl Relation {
             key,
             has_key,
             source,
+            schemas,
             tuple_columns: body.columns.len(),
             qualified_name: format!("{}.{}", body.namespace, body.name),
             topic_record,
@@ -264,6 +273,18 @@ impl Literal {
         }
     }
 
+    /// The name with its quotes.
+    fn name(&self) -> &[u8] {
+        let bytes = match self {
+            Self::Short { padded, len } => padded.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        };
+        bytes
+            .strip_prefix(b",")
+            .and_then(|name| name.strip_suffix(b":"))
+            .unwrap_or_default()
+    }
+
     #[inline]
     fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -307,6 +328,24 @@ impl Column {
     }
 }
 
+/// What the columns' schemas are made of.
+fn described<'a>(
+    columns: &'a [Column],
+    body: &'a RelationBody<'_>,
+    facts: Option<&'a RelationFacts>,
+) -> Vec<SchemaColumn<'a>> {
+    let describe = |column: &'a Column| {
+        let sent = body.columns.get(column.tuple_index)?;
+        Some(SchemaColumn {
+            member: column.literal.name(),
+            sent,
+            known: facts.and_then(|facts| facts.columns.iter().find(|k| k.name == sent.name)),
+            rendering: &column.rendering,
+        })
+    };
+    columns.iter().filter_map(describe).collect()
+}
+
 /// The topic record of `<prefix>.message`, where logical messages go.
 pub(crate) fn write_message_topic(
     options: &Options,
@@ -327,11 +366,20 @@ pub(crate) fn write_message_topic(
 /// Headers every data event of Debezium's carries. `runId`, random for each run, is left out: the
 /// decoder is deterministic.
 pub(crate) fn write_constant_headers(options: &Options, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"__debezium.context.connectorLogicalName\":");
-    write_name(&options.topic_prefix, options.format, out);
-    out.extend_from_slice(
-        b",\"__debezium.context.taskId\":\"0\",\"__debezium.context.connectorName\":\"postgresql\"",
-    );
+    let opening = Opening::of_string_header(options);
+    for (name, value) in [
+        (
+            b"\"__debezium.context.connectorLogicalName\":".as_slice(),
+            options.topic_prefix.as_str(),
+        ),
+        (b",\"__debezium.context.taskId\":", "0"),
+        (b",\"__debezium.context.connectorName\":", "postgresql"),
+    ] {
+        out.extend_from_slice(name);
+        opening.open(out);
+        write_name(value, options.format, out);
+        opening.close(out);
+    }
 }
 
 /// Names were checked to be UTF-8 when they were parsed.
@@ -375,6 +423,22 @@ fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Optio
         Some(default) => default,
         None if known.not_null => rendering.fallback(),
         None => b"null".to_vec(),
+    }
+}
+
+/// The facts of a relation. Debezium looks it up by name: one that was renamed since is gone for it,
+/// and one that has the name now stands in for it.
+pub(crate) fn facts_of<'f>(
+    facts: &'f BTreeMap<u32, RelationFacts>,
+    body: &RelationBody<'_>,
+    format: Format,
+) -> Option<&'f RelationFacts> {
+    let named =
+        |facts: &&RelationFacts| facts.namespace == body.namespace && facts.name == body.name;
+    let own = facts.get(&body.oid);
+    match format {
+        Format::Debezium => own.filter(named).or_else(|| facts.values().find(named)),
+        Format::Native => own,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::lsn::Lsn;
 use crate::options::{Format, Options};
 use crate::record::{EventHead, EventWriter, Parts, Position, RecordTooLong, Topic, write_topic};
 use crate::relation::{sanitized, write_name};
+use crate::schema::RecordSchemas;
 
 /// A transaction between its Begin and its Commit.
 #[derive(Debug)]
@@ -58,17 +59,20 @@ impl Transaction {
         &self,
         end: bool,
         lsn: Lsn,
-        options: &Options,
+        (options, schemas): (&Options, &RecordSchemas),
         records: &mut Vec<u8>,
     ) -> Result<(), RecordTooLong> {
         let Some(metadata) = &self.metadata else {
             return Ok(());
         };
         let mut event = EventWriter::begin(records);
+        schemas.transaction_key.open(records);
         records.extend_from_slice(b"{\"id\":");
         write_id(self.xid, lsn, records);
         records.push(b'}');
+        schemas.transaction_key.close(records);
         event.end_key(records);
+        schemas.transaction_value.open(records);
         records.extend_from_slice(if end {
             b"{\"status\":\"END\",\"id\":".as_slice()
         } else {
@@ -87,6 +91,7 @@ impl Transaction {
         records.extend_from_slice(b",\"ts_ms\":");
         write_i64(self.commit_ts_us.div_euclid(1000), records);
         records.push(b'}');
+        schemas.transaction_value.close(records);
         event.end_value(records, Parts::default());
         let head = EventHead {
             op: 0,

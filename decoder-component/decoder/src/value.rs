@@ -2,8 +2,8 @@
 //!
 //! [`Rendering`] is chosen once for a column of a relation version; each value then costs one
 //! `match`. What a type's text means is known in the modules below, one for each kind of value.
-//! Nothing here trusts the text: it becomes well-formed JSON, or an error. A value in binary form is
-//! turned into its text first, in `wire`.
+//! Nothing here trusts the text: it becomes well-formed JSON, or an error. A value in binary form
+//! is turned into its text first, in `wire`.
 
 mod array;
 mod binary;
@@ -18,6 +18,8 @@ mod number;
 mod numeric;
 mod placeholder;
 mod resolve;
+mod schema;
+mod source_type;
 mod temporal;
 mod vector;
 mod wire;
@@ -28,6 +30,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use self::resolve::{Resolved, resolve};
+pub(crate) use self::schema::bytes as bytes_schema;
+pub(crate) use self::source_type::SourceType;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
@@ -57,6 +61,14 @@ impl Types {
             None
         } else {
             self.learnt.get(&oid)
+        }
+    }
+
+    /// The element type, if it is a true array type.
+    fn element(&self, type_oid: u32) -> Option<u32> {
+        match self.learnt(type_oid) {
+            Some(facts) => (facts.element != 0).then_some(facts.element),
+            None => builtin::element_of(type_oid),
         }
     }
 }

@@ -105,6 +105,42 @@ fn contains(records: &[u8], text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
+/// What an event's parts are: key, value, headers, and `before`, `after` and `source` of the value.
+fn parts(event: &[u8]) -> [String; 6] {
+    let number = |at: usize| {
+        let bytes = event.get(at..at + 4).unwrap().try_into().unwrap();
+        usize::try_from(u32::from_le_bytes(bytes)).unwrap()
+    };
+    let (key, value, headers) = (number(48), number(52), number(56));
+    let text = |at: usize, bytes: usize| {
+        let text = event.get(at..at + bytes).unwrap().to_vec();
+        String::from_utf8(text).unwrap()
+    };
+    let in_value = |at: usize| text(88 + key + number(at), number(at + 4));
+    [
+        text(88, key),
+        text(88 + key, value),
+        text(88 + key + value, headers),
+        in_value(64),
+        in_value(72),
+        in_value(80),
+    ]
+}
+
+/// The last event among records.
+fn last_event(records: &[u8]) -> &[u8] {
+    let (mut rest, mut event) = (records, None);
+    while let Some(bytes) = rest.first_chunk() {
+        let bytes = usize::try_from(u32::from_le_bytes(*bytes)).unwrap();
+        let record;
+        (record, rest) = rest.split_at(bytes);
+        if record.get(4) == Some(&4) {
+            event = Some(record);
+        }
+    }
+    event.unwrap()
+}
+
 #[test]
 fn asks_before_each_relation_and_leaves_no_trace() {
     let mut decoder = decoder(&[]);
@@ -142,6 +178,35 @@ fn asks_before_each_relation_and_leaves_no_trace() {
     // The same relation announced again: facts may have changed unseen.
     let again = decoder.decode(&relation(COLUMNS), NOW_US, &mut records);
     assert!(matches!(again.stop, Some(Stop::Unknown(_))));
+}
+
+#[test]
+fn a_relation_that_has_the_name_now_stands_in_for_another() {
+    let frames = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(90, &[Some("1"), None]),
+    ]
+    .concat();
+    let key = |format: &str| {
+        let mut decoder = decoder(&[("format", format)]);
+        let mut records = Vec::new();
+        let asked = decoder.decode(&frames, NOW_US, &mut records);
+        let Some(Stop::Unknown(question)) = asked.stop else {
+            panic!("{:?}", asked.stop)
+        };
+        let names = (question.namespace.as_str(), question.name.as_str());
+        assert_eq!(names, ("public", "t"));
+        let mut facts = facts();
+        facts.relations[0].oid = RELATION + 1;
+        decoder.learn(facts);
+        let rest = &frames[asked.consumed..];
+        assert_eq!(decoder.decode(rest, NOW_US, &mut records).stop, None);
+        let [key, ..] = parts(last_event(&records));
+        key
+    };
+    assert_eq!(key("debezium"), r#"{"id":1}"#);
+    assert_eq!(key("native"), "", "another table's key says nothing");
 }
 
 #[test]
@@ -305,4 +370,57 @@ fn a_successor_goes_on_where_it_was_saved() {
     assert_eq!(second.restore(&[]), Err(RestoreError::Corrupt));
     assert_eq!(second.restore(&[1, 0]), Err(RestoreError::Corrupt));
     assert_eq!(second.restore(&[99]), Err(RestoreError::Version));
+}
+
+#[test]
+fn schemas_stand_around_payloads() {
+    let mut facts = facts();
+    facts.relations[0].columns[1].default = Some("'none'::text".into());
+    let frames = [
+        begin(100, 7),
+        relation(COLUMNS),
+        insert(90, &[Some("1"), Some("a")]),
+    ]
+    .concat();
+    let event = |options: &[(&str, &str)]| {
+        let mut decoder = decoder(options);
+        decoder.learn(facts.clone());
+        let mut records = Vec::new();
+        assert_eq!(decoder.decode(&frames, NOW_US, &mut records).stop, None);
+        let headers = contains(
+            &records,
+            r#"taskId":{"schema":{"type":"string","optional":false},"payload":"0"}"#,
+        );
+        (parts(last_event(&records)), headers)
+    };
+    let (plain, plain_headers) = event(&[("topic.prefix", "p")]);
+    let (with, with_headers) = event(&[("topic.prefix", "p"), ("schemas.enable", "true")]);
+    let [key, value, .., before, after, source] = &with;
+    assert_eq!(
+        *key,
+        format!(
+            "{}{}{}",
+            r#"{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"#,
+            r#""field":"id"}],"optional":false,"name":"p.public.t.Key"},"payload":"#,
+            r#"{"id":1}}"#
+        )
+    );
+    let row = format!(
+        "{}{}{}",
+        r#"{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"},"#,
+        r#"{"type":"string","optional":true,"default":"none","field":"v"}],"#,
+        r#""optional":true,"name":"p.public.t.Value","field":"before"}"#
+    );
+    assert!(value.starts_with(&format!(r#"{{"schema":{{"type":"struct","fields":[{row},"#)));
+    let envelope = r#""optional":false,"name":"p.public.t.Envelope","version":2},"payload":"#;
+    let (_, payload) = value.split_once(envelope).unwrap();
+    assert_eq!(payload.strip_suffix('}'), Some(plain[1].as_str()));
+    assert_eq!([before, after, source], [&plain[3], &plain[4], &plain[5]]);
+    assert_eq!((plain_headers, with_headers), (false, true));
+
+    let (keys, _) = event(&[
+        ("key.converter.schemas.enable", "true"),
+        ("topic.prefix", "p"),
+    ]);
+    assert_eq!((&keys[0], &keys[1]), (key, &plain[1]));
 }

@@ -58,8 +58,9 @@ impl Catalog {
         Ok(Self { stages })
     }
 
-    /// Answers `question` for a message at `lsn`: the relation, its columns' types and all they
-    /// are made of. What the stage does not have is left out, which the decoder takes as gone.
+    /// Answers `question` for a message at `lsn`: the relation, the one that has its name where that
+    /// is another, their columns' types and all they are made of. What the stage does not have is
+    /// left out, which the decoder takes as gone.
     pub fn answer(&self, question: &Question, lsn: Lsn, at: CatalogAt) -> Facts {
         let after = match at {
             CatalogAt::End => None,
@@ -71,8 +72,16 @@ impl Catalog {
                 relations: Vec::new(),
             };
         };
-        let relation = stage.relations.get(&question.relation).cloned();
-        let columns = relation.iter().flat_map(|relation| &relation.columns);
+        let own = stage.relations.get(&question.relation);
+        let named = |facts: &&RelationFacts| {
+            facts.namespace == question.namespace && facts.name == question.name
+        };
+        let other = match own {
+            Some(own) if named(&own) => None,
+            _ => stage.relations.values().find(named),
+        };
+        let relations: Vec<_> = own.into_iter().chain(other).cloned().collect();
+        let columns = relations.iter().flat_map(|relation| &relation.columns);
         let wanted = question
             .types
             .iter()
@@ -80,7 +89,7 @@ impl Catalog {
             .chain(columns.map(|column| column.type_));
         Facts {
             types: stage.closure(wanted),
-            relations: relation.into_iter().collect(),
+            relations,
         }
     }
 }
@@ -128,6 +137,8 @@ struct TypeText {
     typdelim: char,
     typbasetype: u32,
     typtypmod: i32,
+    #[serde(default)]
+    typnotnull: bool,
     is_array: bool,
     range_subtype: Option<u32>,
     enum_labels: Option<Vec<String>>,
@@ -192,6 +203,11 @@ struct ColumnText {
 
 impl From<StageText> for Stage {
     fn from(text: StageText) -> Self {
+        let not_null = text.types.iter().filter(|text| {
+            let domain = matches!(text.typtype, TypeKindText::Domain);
+            domain && text.typnotnull
+        });
+        let not_null: BTreeSet<u32> = not_null.map(|text| text.oid).collect();
         Self {
             lsn: text.lsn,
             types: text
@@ -202,7 +218,7 @@ impl From<StageText> for Stage {
             relations: text
                 .relations
                 .into_iter()
-                .map(|text| (text.oid, relation_facts(text)))
+                .map(|text| (text.oid, relation_facts(text, &not_null)))
                 .collect(),
         }
     }
@@ -242,12 +258,13 @@ fn type_facts(text: TypeText) -> TypeFacts {
     }
 }
 
-fn relation_facts(text: RelationText) -> RelationFacts {
+/// Columns of the types in `not_null` are so too.
+fn relation_facts(text: RelationText, not_null: &BTreeSet<u32>) -> RelationFacts {
     let column = |text: ColumnText| ColumnFacts {
         name: text.name,
         type_: text.type_oid,
         typmod: text.typmod,
-        not_null: text.not_null,
+        not_null: text.not_null || not_null.contains(&text.type_oid),
         default: text.default.filter(|_| text.generated.is_empty()),
     };
     let index = |text: UniqueIndexText| UniqueIndex {
@@ -339,6 +356,8 @@ mod tests {
         let catalog = catalog(&[stage("0/1", &types.join(","), &relation(25))]);
         let question = Question {
             relation: 7,
+            namespace: "s".to_owned(),
+            name: "r".to_owned(),
             types: vec![20, 99],
         };
         let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
@@ -350,6 +369,8 @@ mod tests {
         );
         let unknown = Question {
             relation: 8,
+            namespace: "s".to_owned(),
+            name: "q".to_owned(),
             types: vec![],
         };
         assert!(
@@ -358,6 +379,29 @@ mod tests {
                 .relations
                 .is_empty()
         );
+        let renamed = Question {
+            name: "r".to_owned(),
+            ..unknown
+        };
+        let facts = catalog.answer(&renamed, Lsn(5), CatalogAt::Stream);
+        assert_eq!(facts.relations[0].oid, 7, "it has the name now");
+    }
+
+    #[test]
+    fn a_column_is_not_null_where_its_domain_is() {
+        let nullable = relation(20).replace("\"not_null\":true", "\"not_null\":false");
+        for (typnotnull, expected) in [("true", true), ("false", false)] {
+            let domain = format!(r#"{{"typtype":"d","typnotnull":{typnotnull}}}"#);
+            let catalog = catalog(&[stage("0/1", &type_(20, &domain), &nullable)]);
+            let question = Question {
+                relation: 7,
+                namespace: "s".to_owned(),
+                name: "r".to_owned(),
+                types: vec![],
+            };
+            let facts = catalog.answer(&question, Lsn(5), CatalogAt::Stream);
+            assert_eq!(facts.relations[0].columns[0].not_null, expected);
+        }
     }
 
     #[test]
@@ -366,6 +410,8 @@ mod tests {
         let catalog = catalog(&[at(1, "0/10"), at(2, "0/20"), at(3, "0/30")]);
         let question = Question {
             relation: 7,
+            namespace: "s".to_owned(),
+            name: "r".to_owned(),
             types: vec![],
         };
         let seen = |lsn, at| oids(&catalog.answer(&question, Lsn(lsn), at))[0];

@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Events as Debezium's, or plain ones [default: the options file's, or debezium]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
+    /// Keys, values and headers with their Kafka Connect schemas, whatever the options file says
+    #[arg(long)]
+    schemas: bool,
     /// The sandboxed decoder, or the same code linked in
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t = Which::Component)]
     engine: Which,
@@ -93,6 +96,9 @@ fn decoder_options(arguments: &Arguments) -> Result<Vec<(String, String)>, Failu
         Some(path) => options::read(path)?,
         None => Vec::new(),
     };
+    if arguments.schemas {
+        options.retain(|(name, _)| !name.ends_with(".converter.schemas.enable"));
+    }
     let mut set = |name: &str, value: &str| {
         options.retain(|(known, _)| known != name);
         options.push((name.to_owned(), value.to_owned()));
@@ -102,6 +108,9 @@ fn decoder_options(arguments: &Arguments) -> Result<Vec<(String, String)>, Failu
     }
     if let Some(format) = arguments.format {
         set("format", format.option());
+    }
+    if arguments.schemas {
+        set("schemas.enable", "true");
     }
     Ok(options)
 }

@@ -74,6 +74,8 @@ fn stop(stop: inner::Stop) -> Stop {
     match stop {
         inner::Stop::Unknown(question) => Stop::Unknown(Question {
             relation: question.relation,
+            namespace: question.namespace,
+            name: question.name,
             types: question.types,
         }),
         inner::Stop::Replay(xid) => Stop::Replay(xid),

@@ -69,6 +69,101 @@ pub(super) fn delimiter_of(element: u32) -> u8 {
     if element == BOX { b';' } else { b',' }
 }
 
+/// The name of a type that is no array: `typname`.
+pub(super) fn name_of(type_oid: u32) -> Option<&'static str> {
+    NAMES
+        .iter()
+        .find(|(oid, _)| *oid == type_oid)
+        .map(|(_, name)| *name)
+}
+
+/// Types that a column may have, by OID; of an array's name an underscore is the beginning.
+const NAMES: &[(u32, &str)] = &[
+    (BOOL, "bool"),
+    (BYTEA, "bytea"),
+    (CHAR, "char"),
+    (NAME, "name"),
+    (INT8, "int8"),
+    (INT2, "int2"),
+    (INT2VECTOR, "int2vector"),
+    (INT4, "int4"),
+    (24, "regproc"),
+    (TEXT, "text"),
+    (OID, "oid"),
+    (27, "tid"),
+    (XID, "xid"),
+    (CID, "cid"),
+    (OIDVECTOR, "oidvector"),
+    (JSON, "json"),
+    (XML, "xml"),
+    (194, "pg_node_tree"),
+    (POINT, "point"),
+    (LSEG, "lseg"),
+    (PATH, "path"),
+    (BOX, "box"),
+    (POLYGON, "polygon"),
+    (LINE, "line"),
+    (CIDR, "cidr"),
+    (FLOAT4, "float4"),
+    (FLOAT8, "float8"),
+    (CIRCLE, "circle"),
+    (MACADDR8, "macaddr8"),
+    (MONEY, "money"),
+    (MACADDR, "macaddr"),
+    (INET, "inet"),
+    (1033, "aclitem"),
+    (BPCHAR, "bpchar"),
+    (VARCHAR, "varchar"),
+    (DATE, "date"),
+    (TIME, "time"),
+    (TIMESTAMP, "timestamp"),
+    (TIMESTAMPTZ, "timestamptz"),
+    (INTERVAL, "interval"),
+    (TIMETZ, "timetz"),
+    (BIT, "bit"),
+    (VARBIT, "varbit"),
+    (NUMERIC, "numeric"),
+    (REFCURSOR, "refcursor"),
+    (2202, "regprocedure"),
+    (2203, "regoper"),
+    (2204, "regoperator"),
+    (2205, "regclass"),
+    (2206, "regtype"),
+    (2275, "cstring"),
+    (UUID, "uuid"),
+    (2970, "txid_snapshot"),
+    (3220, "pg_lsn"),
+    (3361, "pg_ndistinct"),
+    (3402, "pg_dependencies"),
+    (TSVECTOR, "tsvector"),
+    (3615, "tsquery"),
+    (3642, "gtsvector"),
+    (3734, "regconfig"),
+    (3769, "regdictionary"),
+    (JSONB, "jsonb"),
+    (INT4RANGE, "int4range"),
+    (NUMRANGE, "numrange"),
+    (TSRANGE, "tsrange"),
+    (TSTZRANGE, "tstzrange"),
+    (DATERANGE, "daterange"),
+    (INT8RANGE, "int8range"),
+    (4072, "jsonpath"),
+    (4089, "regnamespace"),
+    (4096, "regrole"),
+    (4191, "regcollation"),
+    (4451, "int4multirange"),
+    (4532, "nummultirange"),
+    (4533, "tsmultirange"),
+    (4534, "tstzmultirange"),
+    (4535, "datemultirange"),
+    (4536, "int8multirange"),
+    (4600, "pg_brin_bloom_summary"),
+    (4601, "pg_brin_minmax_multi_summary"),
+    (5017, "pg_mcv_list"),
+    (5038, "pg_snapshot"),
+    (XID8, "xid8"),
+];
+
 /// Array types and their elements, by the array's OID.
 const PAIRS: &[(u32, u32)] = &[
     (143, XML),
@@ -159,5 +254,13 @@ mod tests {
         assert!(PAIRS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert_eq!(element_of(1231), Some(NUMERIC));
         assert_eq!(element_of(NUMERIC), None);
+    }
+
+    #[test]
+    fn types_are_sorted_and_have_one_name() {
+        assert!(NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(PAIRS.iter().all(|(_, of)| name_of(*of).is_some()));
+        assert_eq!(name_of(NUMERIC), Some("numeric"));
+        assert_eq!(name_of(1231), None);
     }
 }

@@ -1,31 +1,83 @@
 //! A column's default, as a JSON constant: from `pg_get_expr`, the way Debezium reads it.
 
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::Types;
+use super::builtin as oid;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::numeric::MoneyStyle;
 use super::temporal::{DateStyle, TimeStyle, TimestampStyle, TimestampTzStyle};
 use super::writer::Writer;
+use crate::facts::TypeKind;
 
-/// JSON of the default; none where Debezium has none for the type, or it is NULL.
+/// Whether Debezium reads defaults of columns of this type. Domains are none of them, whatever they
+/// are over.
+pub(super) fn is_read(type_oid: u32, types: &Types) -> bool {
+    match types.learnt(type_oid) {
+        Some(facts) => facts.kind == TypeKind::Enumeration,
+        None => matches!(
+            type_oid,
+            oid::BIT
+                | oid::BOOL
+                | oid::BPCHAR
+                | oid::DATE
+                | oid::FLOAT4
+                | oid::FLOAT8
+                | oid::INT2
+                | oid::INT4
+                | oid::INT8
+                | oid::INTERVAL
+                | oid::JSON
+                | oid::JSONB
+                | oid::NUMERIC
+                | oid::TEXT
+                | oid::TIME
+                | oid::TIMESTAMP
+                | oid::TIMESTAMPTZ
+                | oid::UUID
+                | oid::VARBIT
+                | oid::VARCHAR
+                | oid::XML
+        ),
+    }
+}
+
+/// JSON of the default; none where Debezium cannot read it, or it is NULL.
 pub(super) fn default(writer: &Writer, expression: &str) -> Option<Vec<u8>> {
-    let zero = zero(writer)?;
+    zero(writer)?;
     let mut value = Vec::new();
-    match constant(expression) {
-        Constant::Null => return None,
-        Constant::Text(text) => {
-            let text = match (writer, text.as_slice()) {
-                (Writer::Boolean, b"true") => b"t",
-                (Writer::Boolean, b"false") => b"f",
-                (_, text) => text,
-            };
-            if writer.write(text, &mut value).is_err() {
-                value = zero.to_vec();
-            }
+    if let Writer::Enumeration(_) = writer {
+        // Doubled quotes stay as they are, and there is nothing but a literal with a cast.
+        let (literal, _) = expression.rsplit_once("::")?;
+        let label = literal.strip_prefix('\'')?.strip_suffix('\'')?;
+        writer.write(label.as_bytes(), &mut value).ok()?;
+        return Some(value);
+    }
+    // Nobody knows the value of a function here.
+    if is_function(expression) {
+        return placeholder(writer);
+    }
+    let literal = literal(expression)?;
+    match writer {
+        Writer::Boolean if literal.eq_ignore_ascii_case("true") => {
+            value.extend_from_slice(b"true");
         }
-        // A function: nobody knows its value here.
-        Constant::Unknown => value = zero.to_vec(),
+        Writer::Boolean => value.extend_from_slice(b"false"),
+        Writer::DecimalDouble | Writer::DecimalString(_)
+            if !literal.bytes().any(|byte| byte.is_ascii_digit()) =>
+        {
+            return None;
+        }
+        Writer::DecimalString(Some(scale)) => {
+            writer
+                .write(of_scale(&literal, *scale)?.as_bytes(), &mut value)
+                .ok()?;
+        }
+        _ => writer.write(literal.as_bytes(), &mut value).ok()?,
     }
     if value == b"null" { None } else { Some(value) }
 }
@@ -44,7 +96,7 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         Writer::DecimalExact => b"0",
         Writer::DecimalString(None) => b"\"0\"",
         Writer::DecimalString(Some(scale)) => {
-            let zeros = alloc::format!("\"{:.*}\"", usize::from(*scale), 0.0);
+            let zeros = format!("\"{:.*}\"", usize::from(*scale), 0.0);
             return zeros.into_bytes();
         }
         Writer::Money(MoneyStyle::Decimal(_)) => b"\"AA==\"",
@@ -60,14 +112,25 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         // Without a fraction, other than as a default.
         Writer::TimestampTz(_) => b"\"1970-01-01T00:00:00Z\"",
         Writer::Embedded => b"null",
-        Writer::Uuid(_) => b"\"\"",
+        Writer::Json(_) | Writer::Uuid(_) => b"\"\"",
         _ => zero(writer).unwrap_or(b"null"),
     };
     constant.to_vec()
 }
 
-/// JSON of a type's zero, for defaults that are functions; none where Debezium shows no defaults of
-/// the type.
+/// JSON for a default that is a function.
+fn placeholder(writer: &Writer) -> Option<Vec<u8>> {
+    Some(match writer {
+        Writer::DecimalString(Some(scale)) => {
+            format!("\"{:.*}\"", usize::from(*scale), 0.0).into_bytes()
+        }
+        Writer::DecimalString(None) => b"\"0.0\"".to_vec(),
+        Writer::Json(_) => b"\"{}\"".to_vec(),
+        _ => zero(writer)?.to_vec(),
+    })
+}
+
+/// JSON of a type's zero; none where Debezium shows no defaults of the type.
 fn zero(writer: &Writer) -> Option<&'static [u8]> {
     Some(match writer {
         Writer::Bit | Writer::Boolean => b"false",
@@ -100,86 +163,64 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
     })
 }
 
-enum Constant {
-    Null,
-    Text(Vec<u8>),
-    Unknown,
+/// Whether the expression begins with a call, or is what needs no parentheses to be one.
+fn is_function(expression: &str) -> bool {
+    const CLOCKS: &[&str] = &[
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+    ];
+    let call = expression.strip_prefix('(').unwrap_or(expression);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let name_end = call.bytes().position(|byte| !is_name(byte));
+    let arguments = name_end
+        .filter(|end| *end > 0)
+        .and_then(|end| call.get(end..))
+        .and_then(|rest| rest.strip_prefix('('));
+    // What a dot matches does not go past the end of a line.
+    let call_ends = arguments.and_then(|arguments| arguments.lines().next());
+    call_ends.is_some_and(|line| line.contains(')'))
+        || CLOCKS
+            .iter()
+            .any(|clock| expression.eq_ignore_ascii_case(clock))
 }
 
-/// A literal, in parentheses or not, with casts or without: `7`, `'it''s'::character varying`.
-fn constant(expression: &str) -> Constant {
-    let mut rest = expression.trim();
-    while let Some(inside) = rest.strip_prefix('(') {
-        rest = inside.trim_start();
+/// The first literal in quotes, or everything where there is none: `7`, `'it''s'::text`.
+fn literal(expression: &str) -> Option<Cow<'_, str>> {
+    if expression.starts_with("NULL::") {
+        return None;
     }
-    let (literal, behind) = if let Some(inside) = rest.strip_prefix('\'') {
-        let Some((literal, behind)) = split_literal(inside) else {
-            return Constant::Unknown;
-        };
-        (literal, behind)
-    } else {
-        let end = rest.find([':', ')']).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        let word = word.trim_end();
-        let number = word.strip_prefix('-').unwrap_or(word);
-        let numeric = number.starts_with(|first: char| first.is_ascii_digit())
-            && number
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-'));
-        if word.eq_ignore_ascii_case("null") {
-            (Vec::new(), behind)
-        } else if numeric || matches!(word, "true" | "false") {
-            (word.as_bytes().to_vec(), behind)
-        } else {
-            return Constant::Unknown;
-        }
-    };
-    if !only_casts(behind) {
-        Constant::Unknown
-    } else if rest.starts_with(['n', 'N']) {
-        Constant::Null
-    } else {
-        Constant::Text(literal)
+    match expression.split_once('\'') {
+        Some((_, inside)) => split_literal(inside).map(Cow::Owned),
+        None => Some(Cow::Borrowed(expression)),
     }
 }
 
-/// A literal from behind its opening quote on, its doubled quotes halved, and what follows.
-fn split_literal(text: &str) -> Option<(Vec<u8>, &str)> {
-    let mut literal = Vec::new();
+/// A decimal number with as many digits behind the point; none if it has more.
+fn of_scale(number: &str, scale: u16) -> Option<String> {
+    let scale = usize::from(scale);
+    let fraction = number.split_once('.').map_or(0, |(_, digits)| digits.len());
+    let missing = scale.checked_sub(fraction)?;
+    let point = if fraction == 0 && scale > 0 { "." } else { "" };
+    Some(format!("{number}{point}{}", "0".repeat(missing)))
+}
+
+/// A literal from behind its opening quote on, its doubled quotes halved.
+fn split_literal(text: &str) -> Option<String> {
+    let mut literal = String::new();
     let mut rest = text;
     loop {
         let (plain, behind) = rest.split_once('\'')?;
-        literal.extend_from_slice(plain.as_bytes());
+        literal.push_str(plain);
         match behind.strip_prefix('\'') {
             Some(behind) => {
-                literal.push(b'\'');
+                literal.push('\'');
                 rest = behind;
             }
-            None => return Some((literal, behind)),
+            None => return Some(literal),
         }
-    }
-}
-
-/// Whether there is nothing but casts to types, and parentheses that end.
-fn only_casts(text: &str) -> bool {
-    let mut rest = text.trim();
-    loop {
-        rest = rest.trim_start_matches([')', ' ']);
-        if rest.is_empty() {
-            return true;
-        }
-        let Some(name) = rest.strip_prefix("::") else {
-            return false;
-        };
-        let end = name.find("::").unwrap_or(name.len());
-        let (name, behind) = name.split_at_checked(end).unwrap_or((name, ""));
-        let plain = name
-            .chars()
-            .all(|character| character.is_alphanumeric() || " _\"().,[]$".contains(character));
-        if !plain {
-            return false;
-        }
-        rest = behind;
     }
 }
 
@@ -202,21 +243,38 @@ mod tests {
         for (writer, expression, expected) in [
             (Writer::Integer, "7", Some("7")),
             (Writer::Integer, "'-5'::integer", Some("-5")),
-            (Writer::Integer, "(-5)", Some("-5")),
+            (Writer::Integer, "(-5)", None),
             (Writer::Integer, "nextval('sq'::regclass)", Some("0")),
-            (Writer::Integer, "(1 + 2)", Some("0")),
+            (Writer::Integer, "(1 + 2)", None),
+            (Writer::Integer, "false", None),
+            (Writer::Integer, "app.f(1)", Some("0")),
+            (Writer::Integer, "(f() + 1)", Some("0")),
             (Writer::Boolean, "true", Some("true")),
+            (Writer::Boolean, "(NOT true)", Some("false")),
+            (Writer::Boolean, "NULL::boolean", None),
             (TEXT, "'dflt'::text", Some("\"dflt\"")),
             (TEXT, "'it''s'::character varying", Some("\"it's\"")),
             (TEXT, "('x'::character varying(10))::text", Some("\"x\"")),
             (TEXT, "'a::b'::text", Some("\"a::b\"")),
             (TEXT, "(upper('abc'::text) || 'x'::text)", Some("\"\"")),
-            (TEXT, "('a'::text || 'b'::text)", Some("\"\"")),
+            (TEXT, "('a'::text || 'b'::text)", Some("\"a\"")),
+            (TEXT, "f(\n1)", Some("\"f(\\n1)\"")),
+            (TEXT, "CURRENT_DATE", Some("\"\"")),
             (TEXT, "NULL::character varying", None),
-            (TEXT, "null", None),
-            (TEXT, "CURRENT_USER", Some("\"\"")),
+            (TEXT, "CURRENT_USER", Some("\"CURRENT_USER\"")),
             (Writer::Decimal(3), "1.5", Some("\"Bdw=\"")),
+            (Writer::Decimal(1), "1.25", None),
             (Writer::VariableDecimal, "2.50", None),
+            (Writer::DecimalString(None), "2.50", Some("\"2.50\"")),
+            (Writer::DecimalString(None), "random()", Some("\"0.0\"")),
+            (
+                Writer::DecimalString(Some(3)),
+                "'-1.5'::numeric",
+                Some("\"-1.500\""),
+            ),
+            (Writer::DecimalString(Some(2)), "7", Some("\"7.00\"")),
+            (Writer::DecimalString(Some(0)), "f()", Some("\"0\"")),
+            (Writer::DecimalDouble, "'NaN'::numeric", None),
             (
                 Writer::Float(super::super::number::FloatStyle::Java),
                 "0.001",
@@ -228,6 +286,8 @@ mod tests {
                 Some("1577836800000000"),
             ),
             (MICROS, "now()", Some("0")),
+            (MICROS, "('now'::text)::timestamp without time zone", None),
+            (TZ, "(CURRENT_TIMESTAMP + '1 day'::interval)", None),
             (
                 TZ,
                 "'2019-12-31 22:00:00+00'::timestamp with time zone",
@@ -258,6 +318,17 @@ mod tests {
                 "'{\"a\": 1}'::jsonb",
                 Some(r#""{\"a\": 1}""#),
             ),
+            (
+                Writer::Json(Escape::Surrogates),
+                "jsonb_build_object()",
+                Some("\"{}\""),
+            ),
+            (
+                Writer::Enumeration(Escape::Surrogates),
+                "'it''s'::app.mood",
+                Some("\"it''s\""),
+            ),
+            (Writer::Enumeration(Escape::Surrogates), "f('ok')", None),
             (Writer::Bits, "'101'::\"bit\"", Some("\"BQ==\"")),
             (Writer::Bit, "'1'::\"bit\"", Some("true")),
             (Writer::Money(MoneyStyle::Decimal(2)), "5", None),

@@ -7,6 +7,7 @@ use super::Types;
 use super::array::{Array, ArrayStyle};
 use super::builtin as oid;
 use super::composite::Composite;
+use super::default;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::number::FloatStyle;
@@ -27,12 +28,12 @@ pub(super) struct Resolved {
 
 /// None: the format leaves columns of this type out.
 pub(super) fn resolve(
-    type_oid: u32,
+    sent_oid: u32,
     typmod: i32,
     types: &Types,
     options: &Options,
 ) -> Option<Resolved> {
-    let (type_oid, typmod) = base(type_oid, typmod, types);
+    let (type_oid, typmod) = base(sent_oid, typmod, types);
     let resolver = Resolver {
         types,
         options,
@@ -42,17 +43,7 @@ pub(super) fn resolve(
         Format::Debezium => resolver.debezium(type_oid, typmod)?,
         Format::Native => resolver.native(type_oid, typmod, 0),
     };
-    let has_default = match writer {
-        Writer::Text(_) => {
-            matches!(
-                type_oid,
-                oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::CHAR | oid::XML
-            ) || types
-                .learnt(type_oid)
-                .is_some_and(|facts| facts.name == "citext")
-        }
-        _ => true,
-    };
+    let has_default = sent_oid == type_oid && default::is_read(type_oid, types);
     Some(Resolved {
         writer,
         type_oid,
@@ -86,7 +77,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn debezium(&self, type_oid: u32, typmod: i32) -> Option<Writer> {
-        if let Some(element) = self.element(type_oid) {
+        if let Some(element) = self.types.element(type_oid) {
             return self.debezium_array(element, typmod);
         }
         match type_oid {
@@ -197,7 +188,7 @@ impl Resolver<'_> {
         if depth > DEPTH_MAX {
             return self.text();
         }
-        if let Some(element) = self.element(type_oid) {
+        if let Some(element) = self.types.element(type_oid) {
             let writer = self.native(element, typmod, depth + 1);
             return self.array(element, writer, ArrayStyle::Nested);
         }
@@ -325,14 +316,6 @@ impl Resolver<'_> {
             delimiter,
             style,
         }))
-    }
-
-    /// The element type, if it is a true array type.
-    fn element(&self, type_oid: u32) -> Option<u32> {
-        match self.types.learnt(type_oid) {
-            Some(facts) => (facts.element != 0).then_some(facts.element),
-            None => oid::element_of(type_oid),
-        }
     }
 }
 

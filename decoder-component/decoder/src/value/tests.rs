@@ -9,6 +9,8 @@ use super::embedded::is_json;
 use super::*;
 use crate::facts::{Attribute, TypeKind};
 
+mod schema;
+
 const MOOD: u32 = 20_001;
 const MOODS: u32 = 20_002;
 const HSTORE: u32 = 20_003;
@@ -298,7 +300,10 @@ fn fallbacks_and_defaults() {
     for (type_oid, expression, default) in [
         (25, "'x'::text", Some("\"x\"")),
         (869, "'10.0.0.1'::inet", None),
-        (CITEXT, "'x'::citext", Some("\"x\"")),
+        // By name of the type: so none of domains and of what has no reader.
+        (CITEXT, "'x'::citext", None),
+        (PRICE, "1.50", None),
+        (26, "'5'::oid", None),
         (MOOD, "'ok'::mood", Some("\"ok\"")),
         (1007, "'{1,2}'::integer[]", None),
         (1266, "'01:02:03+01'::time with time zone", None),
