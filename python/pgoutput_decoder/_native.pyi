@@ -4,7 +4,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, final
 
-__all__ = ["LogicalReplicationReader", "ReplicationMessage", "message_to_debezium_json"]
+__all__ = ["LogicalReplicationReader", "Messages", "ReplicationMessage", "message_to_debezium_json"]
 
 @final
 class LogicalReplicationReader:

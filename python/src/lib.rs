@@ -21,5 +21,5 @@ mod _native {
     #[pymodule_export]
     use crate::message::{ReplicationMessage, message_to_debezium_json};
     #[pymodule_export]
-    use crate::reader::LogicalReplicationReader;
+    use crate::reader::{LogicalReplicationReader, Messages};
 }

@@ -41,9 +41,9 @@ impl Messages {
         slf
     }
 
-    fn __anext__(slf: PyRef<'_, Self>, py: Python<'_>) -> PyResult<Awaitable> {
-        slf.reader.get().ask(py)?;
-        Ok(Awaitable::new(slf.reader.clone_ref(py), Purpose::Message))
+    fn __anext__(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        self.reader.get().ask(py)?;
+        Ok(Awaitable::new(self.reader.clone_ref(py), Purpose::Message))
     }
 }
 
