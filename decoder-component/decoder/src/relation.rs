@@ -426,8 +426,8 @@ fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Optio
     }
 }
 
-/// The facts of a relation. Debezium looks it up by name: one that was renamed since is gone for it,
-/// and one that has the name now stands in for it.
+/// The facts of a relation. Debezium looks it up by name: one that was renamed since is gone for
+/// it, and one that has the name now stands in for it.
 pub(crate) fn facts_of<'f>(
     facts: &'f BTreeMap<u32, RelationFacts>,
     body: &RelationBody<'_>,

@@ -58,9 +58,9 @@ impl Catalog {
         Ok(Self { stages })
     }
 
-    /// Answers `question` for a message at `lsn`: the relation, the one that has its name where that
-    /// is another, their columns' types and all they are made of. What the stage does not have is
-    /// left out, which the decoder takes as gone.
+    /// Answers `question` for a message at `lsn`: the relation, the one that has its name where
+    /// that is another, their columns' types and all they are made of. What the stage does not
+    /// have is left out, which the decoder takes as gone.
     pub fn answer(&self, question: &Question, lsn: Lsn, at: CatalogAt) -> Facts {
         let after = match at {
             CatalogAt::End => None,
