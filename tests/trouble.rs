@@ -333,6 +333,9 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
     let archive = connect(&server.url, None).await;
     let command = "ALTER SYSTEM SET restore_command = 'false'";
     archive.batch_execute(command).await.unwrap();
+    // Else it may be met while it still recovers, on the timeline before.
+    let no_standby = "ALTER SYSTEM SET hot_standby = off";
+    archive.batch_execute(no_standby).await.unwrap();
     std::fs::write(server.data.join("recovery.signal"), "").unwrap();
     server.restart().await;
     let error = error_of(&mut stalled).await;
