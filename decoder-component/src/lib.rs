@@ -141,6 +141,7 @@ fn type_facts(facts: catalog::TypeFacts) -> inner::TypeFacts {
         delimiter: facts.delimiter,
         base: facts.base,
         base_typmod: facts.base_typmod,
+        not_null: facts.not_null,
         subtype: facts.subtype,
         labels: facts.labels,
         attributes: facts

@@ -222,6 +222,7 @@ impl Catalog {
             delimiter: delimiter.chars().next().unwrap_or(','),
             base: self.get(row, 6)?,
             base_typmod: self.get(row, 7)?,
+            not_null: self.get(row, 13)?,
             subtype: self.get(row, 8)?,
             labels: self.get(row, 9)?,
             attributes: attributes
@@ -375,7 +376,8 @@ SELECT t.oid, n.nspname::text, t.typname::text, t.typtype::text,
                AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
        ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
              WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
-               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+       t.typnotnull
 FROM needed
 JOIN pg_catalog.pg_type t ON t.oid = needed.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace

@@ -342,7 +342,9 @@ impl Decoder {
     fn relation(&mut self, body: &RelationBody<'_>, call: &mut Call<'_>) -> Result<(), Halt> {
         // A Relation says that something may have changed, NOT NULL and defaults among it, which
         // it does not say: so facts serve one Relation only.
-        if self.asked != Asked::Answered(body.oid) {
+        let selection = &self.options.selection;
+        let included = selection.includes_table(body.namespace, body.name);
+        if included && self.asked != Asked::Answered(body.oid) {
             let types: Vec<u32> = body
                 .columns
                 .iter()
@@ -368,6 +370,7 @@ impl Decoder {
             Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
         match self.relations.get(&body.oid) {
             Some(before) if before.same_topic(&relation) => relation.topic_id = before.topic_id,
+            _ if !included => {}
             _ => {
                 self.next_topic_id = self.next_topic_id.wrapping_add(1);
                 relation.write_topic_record(call.records);
@@ -435,6 +438,7 @@ impl Decoder {
                     .ok_or_else(|| unknown_relation(*oid))?,
             );
         }
+        truncated.retain(|relation| relation.included);
         if self.options.skipped.contains(b't') {
             truncated.clear();
         }
@@ -491,6 +495,9 @@ impl Decoder {
                 source,
             )
         };
+        if !self.options.selection.includes_message(logical.prefix) {
+            return self.end_message(frame.lsn, logical.transactional, 0);
+        }
         if !self.message_topic_written {
             write_message_topic(&self.options, call.records)?;
         }
@@ -548,14 +555,19 @@ impl Decoder {
         };
         event.finish(&head, &[], call.records)?;
         self.message_topic_written = true;
-        if logical.transactional {
+        self.end_message(frame.lsn, logical.transactional, 1)
+    }
+
+    /// A message has become `events` events. One of no transaction counts as a commit.
+    fn end_message(&mut self, lsn: Lsn, transactional: bool, events: u32) -> Result<(), Halt> {
+        if transactional {
             let transaction = self.transaction()?;
-            if let Some(metadata) = &mut transaction.metadata {
-                metadata.count(None, 1);
+            if let (Some(metadata), 1..) = (&mut transaction.metadata, events) {
+                metadata.count(None, events);
             }
-            transaction.advance(1);
+            transaction.advance(events);
         } else {
-            self.source_facts.last_commit = Some(frame.lsn);
+            self.source_facts.last_commit = Some(lsn);
             self.source_stale = true;
         }
         Ok(())

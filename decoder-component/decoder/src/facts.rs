@@ -44,6 +44,8 @@ pub struct TypeFacts {
     pub base: u32,
     /// Type modifier of a domain, else -1.
     pub base_typmod: i32,
+    /// Whether a domain is NOT NULL, and so columns of it; else false.
+    pub not_null: bool,
     /// Subtype of a range or multirange, else 0.
     pub subtype: u32,
     /// Labels of an enumeration in sort order.

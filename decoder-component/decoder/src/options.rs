@@ -6,6 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::OptionError;
+use crate::mapping::Mappings;
+use crate::names::NameAdjustment;
+use crate::selection::Selection;
+use crate::unwrap::{Transforms, Unwrap};
 
 /// How events are rendered. Valid once made.
 #[derive(Clone, Debug)]
@@ -30,6 +34,21 @@ pub struct Options {
     pub(crate) skipped: Skipped,
     pub(crate) replace_null_with_default: bool,
     pub(crate) transaction_metadata: bool,
+    pub(crate) transaction_topic: String,
+    pub(crate) skip_unchanged: bool,
+    /// Decimals are JSON numbers, `converter.decimal.format`.
+    pub(crate) decimal_numbers: bool,
+    pub(crate) context_headers: bool,
+    pub(crate) field_names: NameAdjustment,
+    pub(crate) schema_names: NameAdjustment,
+    pub(crate) schema_comments: bool,
+    pub(crate) selection: Selection,
+    pub(crate) mappings: Mappings,
+    /// Taken from `transforms` when all options are known.
+    pub(crate) unwrap: Option<Unwrap>,
+    transforms: Transforms,
+    /// Debezium's defects too, `debezium.compatibility`.
+    pub(crate) strict: bool,
     ignored: Vec<String>,
 }
 
@@ -113,6 +132,18 @@ impl Default for Options {
             skipped: Skipped(b"t".to_vec()),
             replace_null_with_default: true,
             transaction_metadata: false,
+            transaction_topic: "transaction".to_owned(),
+            skip_unchanged: false,
+            decimal_numbers: false,
+            context_headers: true,
+            field_names: NameAdjustment::None,
+            schema_names: NameAdjustment::None,
+            schema_comments: false,
+            selection: Selection::new(Format::Debezium),
+            mappings: Mappings::default(),
+            unwrap: None,
+            transforms: Transforms::default(),
+            strict: false,
             ignored: Vec::new(),
         }
     }
@@ -136,12 +167,18 @@ impl Options {
         for (name, value) in pairs {
             options.set(name, value)?;
         }
+        options.unwrap = options.transforms.unwrap(options.format)?;
         Ok(options)
     }
 
     /// Options that were given, are Debezium's, and have no meaning to a decoder.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// Whether rows show defaults in place of NULL.
+    pub(crate) fn replaces_null(&self) -> bool {
+        self.replace_null_with_default || self.unwrap.as_ref().is_some_and(Unwrap::replaces_null)
     }
 
     fn native() -> Self {
@@ -155,6 +192,7 @@ impl Options {
             include_unknown: true,
             tombstones: false,
             skipped: Skipped::default(),
+            selection: Selection::new(Format::Native),
             ..Self::default()
         }
     }
@@ -239,63 +277,145 @@ impl Options {
                 self.replace_null_with_default = boolean(name, value)?;
             }
             "provide.transaction.metadata" => self.transaction_metadata = boolean(name, value)?,
+            _ if self.set_more(name, value)? => {}
+            _ if self.selection.set(name, value)? => {}
+            _ if self.mappings.set(name, value)? => {}
+            _ if self.transforms.set(name, value)? => {}
             _ if is_ignored(name) => self.ignored.push(name.to_owned()),
             _ => return Err(error(name, "no such option")),
         }
         Ok(())
     }
+
+    /// Takes an option, if it is one of these.
+    fn set_more(&mut self, name: &str, value: &str) -> Result<bool, OptionError> {
+        match name {
+            "topic.transaction" => value.clone_into(&mut self.transaction_topic),
+            "skip.messages.without.change" => self.skip_unchanged = boolean(name, value)?,
+            "converter.decimal.format" => {
+                self.decimal_numbers = one_of(
+                    name,
+                    &value.to_ascii_uppercase(),
+                    &[("BASE64", false), ("NUMERIC", true)],
+                )?;
+            }
+            "extended.headers.enabled" => self.context_headers = boolean(name, value)?,
+            "field.name.adjustment.mode" => self.field_names = one_of(name, value, ADJUSTMENTS)?,
+            "schema.name.adjustment.mode" => self.schema_names = one_of(name, value, ADJUSTMENTS)?,
+            "include.schema.comments" => self.schema_comments = boolean(name, value)?,
+            "debezium.compatibility" => {
+                self.strict = one_of(name, value, &[("default", false), ("strict", true)])?;
+            }
+            // Java classes: only what Debezium has by default is known here.
+            "converters" | "post.processors" => one_of(name, value.trim(), &[("", ())])?,
+            "sourceinfo.struct.maker" => one_of(name, value, &[(SOURCE_INFO, ())])?,
+            "topic.naming.strategy" => one_of(name, value, &[(TOPIC_NAMING, ())])?,
+            "transaction.metadata.factory" => one_of(name, value, &[(TRANSACTION_FACTORY, ())])?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
+
+const ADJUSTMENTS: &[(&str, NameAdjustment)] = &[
+    ("none", NameAdjustment::None),
+    ("avro", NameAdjustment::Avro),
+    ("avro_unicode", NameAdjustment::AvroUnicode),
+];
+const SOURCE_INFO: &str = "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker";
+const TOPIC_NAMING: &str = "io.debezium.schema.SchemaTopicNamingStrategy";
+const TRANSACTION_FACTORY: &str =
+    "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory";
 
 /// Debezium's own options for what the decoder has no part in: connecting, snapshots, Kafka.
 fn is_ignored(name: &str) -> bool {
     const PREFIXES: &[&str] = &[
+        "bootstrap.",
+        "connection.",
+        "custom.metric.",
         "database.",
+        "driver.",
         "errors.",
+        "event.converting.",
         "event.processing.",
+        "executor.",
+        "guardrail.",
         "heartbeat.",
         "incremental.snapshot.",
+        "internal.",
         "key.converter",
+        "legacy.",
+        "lsn.flush.",
         "notification.",
         "offset.",
+        "openlineage.",
+        "producer.",
         "publication.",
+        "query.",
+        "queue.",
+        "record.processing.",
+        "replica.identity.",
+        "schema.history.",
+        "sensitive.",
         "signal.",
         "slot.",
         "snapshot.",
+        "ssl.",
+        "statistics.",
+        "task.management.",
+        "topic.creation.",
+        "topic.heartbeat.",
+        "topic.key.",
         "value.converter",
     ];
     const NAMES: &[&str] = &[
         "connector.class",
+        "config.action.reload",
+        "converter.schemas.cache.size",
+        "exactly.once.support",
         "flush.lsn.source",
-        "lsn.flush.mode",
+        "header.converter",
+        "include.schema.changes",
         "max.batch.size",
         "max.queue.size",
         "max.queue.size.in.bytes",
         "name",
         "plugin.name",
+        "poll.dispatch.interval.ms",
         "poll.interval.ms",
         "publish.via.partition.root",
         "read.only",
         "retriable.restart.connector.wait.ms",
         "schema.refresh.mode",
         "status.update.interval.ms",
+        "streaming.delay.ms",
         "tasks.max",
+        "tasks.max.enforce",
+        "topic.cache.size",
+        "topic.regex",
+        "topic.replacement",
+        "unknown.properties.ignored",
         "xmin.fetch.interval.ms",
     ];
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn error(name: &str, reason: &str) -> OptionError {
+pub(crate) fn error(name: &str, reason: &str) -> OptionError {
     OptionError {
         name: name.to_owned(),
         reason: reason.to_owned(),
     }
 }
 
-fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
+pub(crate) fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
     error(name, &format!("expected one of {}", allowed.join(", ")))
 }
 
-fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, OptionError> {
+pub(crate) fn one_of<T: Copy>(
+    name: &str,
+    value: &str,
+    allowed: &[(&str, T)],
+) -> Result<T, OptionError> {
     allowed
         .iter()
         .find(|(word, _)| *word == value)
@@ -308,7 +428,7 @@ fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, 
         })
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
+pub(crate) fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
     one_of(name, value, &[("true", true), ("false", false)])
 }
 

@@ -8,11 +8,13 @@ mod array;
 mod binary;
 mod builtin;
 mod composite;
+mod decimal_number;
 mod default;
 mod embedded;
 mod geometric;
 mod hstore;
 mod interval;
+mod mapped;
 mod number;
 mod numeric;
 mod placeholder;
@@ -25,6 +27,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+pub(crate) use self::mapped::MappedAs;
 use self::resolve::{Resolved, resolve};
 use self::writer::Writer;
 use crate::error::InvalidValue;
@@ -48,6 +51,12 @@ impl Types {
         oid < builtin::HAND_ASSIGNED_END || self.learnt.contains_key(&oid)
     }
 
+    /// Whether columns of the type are NOT NULL: it is a domain that says so. What a domain under it
+    /// says does not count, as in `DatabaseMetaData`.
+    pub(crate) fn not_null(&self, oid: u32) -> bool {
+        self.learnt(oid).is_some_and(|facts| facts.not_null)
+    }
+
     /// Facts of a type that is not built in.
     fn learnt(&self, oid: u32) -> Option<&TypeFacts> {
         if oid < builtin::HAND_ASSIGNED_END {
@@ -63,6 +72,7 @@ impl Types {
 pub(crate) struct Rendering {
     writer: Writer,
     type_oid: u32,
+    typmod: i32,
     has_default: bool,
     unavailable: Box<[u8]>,
 }
@@ -78,12 +88,14 @@ impl Rendering {
         let Resolved {
             writer,
             type_oid,
+            typmod,
             has_default,
         } = resolve(type_oid, typmod, types, options)?;
         let unavailable = placeholder::unavailable(&writer, options).into();
         Some(Self {
             writer,
             type_oid,
+            typmod,
             has_default,
             unavailable,
         })
@@ -120,6 +132,21 @@ impl Rendering {
         shape(&self.writer)
     }
 
+    /// What a mapping of the column's values works on.
+    pub(crate) fn mapped_as(&self) -> MappedAs {
+        mapped::mapped_as(&self.writer)
+    }
+
+    /// Whether the type is one of characters, whose values can be masked and hashed.
+    pub(crate) fn is_character(&self) -> bool {
+        mapped::is_character(self.type_oid, &self.writer)
+    }
+
+    /// The column's length; none: unlimited.
+    pub(crate) fn length(&self) -> Option<usize> {
+        mapped::length(self.type_oid, self.typmod)
+    }
+
     /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
@@ -128,7 +155,9 @@ impl Rendering {
 
 fn shape(writer: &Writer) -> u8 {
     match writer {
-        Writer::DecimalExact => 1,
+        Writer::DecimalExact
+        | Writer::DecimalNumber(_)
+        | Writer::Money(numeric::MoneyStyle::Number(_)) => 1,
         Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
         | Writer::UnknownBytes {
             mode: BinaryMode::Bytes | BinaryMode::Base64,

@@ -128,6 +128,8 @@ struct TypeText {
     typdelim: char,
     typbasetype: u32,
     typtypmod: i32,
+    #[serde(default)]
+    typnotnull: bool,
     is_array: bool,
     range_subtype: Option<u32>,
     enum_labels: Option<Vec<String>>,
@@ -227,6 +229,7 @@ fn type_facts(text: TypeText) -> TypeFacts {
         delimiter: text.typdelim,
         base: text.typbasetype,
         base_typmod: text.typtypmod,
+        not_null: text.typnotnull,
         subtype: text.range_subtype.unwrap_or(0),
         labels: text.enum_labels.unwrap_or_default(),
         attributes: text

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::decimal_number::write_number;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::numeric::MoneyStyle;
@@ -25,7 +26,12 @@ pub(super) fn default(writer: &Writer, expression: &str) -> Option<Vec<u8>> {
             }
         }
         // A function: nobody knows its value here.
-        Constant::Unknown => value = zero.to_vec(),
+        Constant::Unknown => {
+            value = match writer {
+                Writer::DecimalNumber(_) => fallback(writer),
+                _ => zero.to_vec(),
+            }
+        }
     }
     if value == b"null" { None } else { Some(value) }
 }
@@ -42,6 +48,10 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         Writer::Hstore(..) | Writer::Composite(_) => b"{}",
         Writer::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
         Writer::DecimalExact => b"0",
+        Writer::DecimalNumber(scale) | Writer::Money(MoneyStyle::Number(scale)) => {
+            write_number(false, b"0", usize::from(*scale), &mut out);
+            return out;
+        }
         Writer::DecimalString(None) => b"\"0\"",
         Writer::DecimalString(Some(scale)) => {
             let zeros = alloc::format!("\"{:.*}\"", usize::from(*scale), 0.0);
@@ -73,6 +83,7 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Bit | Writer::Boolean => b"false",
         Writer::Bits | Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) => b"\"\"",
         Writer::Date(DateStyle::Days { .. })
+        | Writer::DecimalNumber(_)
         | Writer::Integer
         | Writer::Interval(IntervalStyle::Micros)
         | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })

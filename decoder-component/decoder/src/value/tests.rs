@@ -35,6 +35,7 @@ fn facts(oid: u32, name: &str, kind: TypeKind) -> TypeFacts {
         delimiter: ',',
         base: 0,
         base_typmod: -1,
+        not_null: false,
         subtype: 0,
         labels: Vec::new(),
         attributes: Vec::new(),
