@@ -135,7 +135,13 @@ impl Relation {
         let mut columns = resolved;
         columns.retain(|column| selection.includes_column(&qualified_name, sent(column)));
         for column in &mut columns {
-            let mapper = options.mappings.of(&qualified_name, sent(column), None);
+            let type_name = body
+                .columns
+                .get(column.tuple_index)
+                .and_then(|sent| types.name(sent.type_oid));
+            let mapper = options
+                .mappings
+                .of(&qualified_name, sent(column), type_name);
             if let Some(mapping) = mapper.and_then(|mapper| Mapping::new(mapper, &column.rendering))
             {
                 column.map(mapping);

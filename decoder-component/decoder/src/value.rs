@@ -57,6 +57,14 @@ impl Types {
         self.learnt(oid).is_some_and(|facts| facts.not_null)
     }
 
+    /// A type's name, if it is learnt or one of characters.
+    pub(crate) fn name(&self, oid: u32) -> Option<&str> {
+        match self.learnt(oid) {
+            Some(facts) => Some(&facts.name),
+            None => builtin::character_name(oid),
+        }
+    }
+
     /// Facts of a type that is not built in.
     fn learnt(&self, oid: u32) -> Option<&TypeFacts> {
         if oid < builtin::HAND_ASSIGNED_END {

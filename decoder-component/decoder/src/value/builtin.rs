@@ -56,6 +56,18 @@ pub(super) const XID8: u32 = 5069;
 pub(super) const XID: u32 = 28;
 pub(super) const CID: u32 = 29;
 
+/// The names of the types whose values can be masked.
+pub(super) fn character_name(oid: u32) -> Option<&'static str> {
+    Some(match oid {
+        BPCHAR => "bpchar",
+        CHAR => "char",
+        NAME => "name",
+        TEXT => "text",
+        VARCHAR => "varchar",
+        _ => return None,
+    })
+}
+
 /// The element type of a true array type.
 pub(super) fn element_of(array: u32) -> Option<u32> {
     PAIRS
