@@ -217,6 +217,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     /// Puts the row in its envelope's place, or takes the event back.
+    #[cold]
     fn finish_unwrapped(
         &mut self,
         mut event: EventWriter,
@@ -250,6 +251,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     /// An event's own headers, with those that are added to every event.
+    #[cold]
     fn unwrapped_headers<'h>(
         &self,
         headers: &'h [u8],
@@ -269,6 +271,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     /// The row's columns are what they were, as far as the old tuple tells.
+    #[cold]
     fn is_unchanged(&self, old: Option<OldTuple>, tuples: &Tuples<'a>) -> Result<bool, Halt> {
         let Some(old) = old else {
             return Ok(false);

@@ -54,12 +54,13 @@ impl Mappings {
         let Some((rank, mapper)) = mapper(name)? else {
             return Ok(false);
         };
-        self.0.push(Rule {
+        let rule = Rule {
             rank,
             patterns: Patterns::parse(name, value)?,
             mapper,
-        });
-        self.0.sort_by_key(|rule| rule.rank);
+        };
+        let behind = self.0.partition_point(|other| other.rank <= rank);
+        self.0.insert(behind, rule);
         Ok(true)
     }
 
@@ -170,6 +171,7 @@ impl Mapping {
     }
 
     /// Replaces the JSON of a value from `start` on.
+    #[cold]
     pub(crate) fn apply(&self, start: usize, out: &mut Vec<u8>) {
         let value = out.get(start..).unwrap_or_default();
         match self {

@@ -226,6 +226,7 @@ impl Relation {
     }
 
     /// Whether Debezium takes the rows for equal, though what is shown may differ or not.
+    #[cold]
     pub(crate) fn same_row<'a>(
         &self,
         old: &[Cell<'a>],
@@ -331,6 +332,7 @@ impl Column {
     }
 
     /// Replaces the JSON of a value by what is shown in its place.
+    #[cold]
     fn stand_in(&self, start: usize, out: &mut Vec<u8>) {
         // A value the format cannot express is null, and treated like one.
         if out.get(start..) == Some(b"null") {
@@ -342,6 +344,7 @@ impl Column {
     }
 
     /// Writes a value as Debezium compares it: before NULL is shown as a default.
+    #[cold]
     fn write_compared<'a>(&self, cell: Cell<'a>, out: &mut Vec<u8>) -> Result<(), InvalidCell<'a>> {
         self.write_value(cell, out)?;
         let shown_for_null = self.null_is_null()
@@ -357,6 +360,7 @@ impl Column {
         Ok(())
     }
 
+    #[cold]
     fn renders_null(&self, text: &[u8]) -> bool {
         let mut out = Vec::new();
         self.rendering.write_text(text, &mut out).is_ok() && out == b"null"
