@@ -129,6 +129,8 @@ pub(crate) struct Call<'r> {
     pub(crate) close: Close,
     pub(crate) ending: Ending,
     pub(crate) unchanged: Vec<u32>,
+    /// Of the tombstone behind a deletion that was unwrapped.
+    pub(crate) tombstone_headers: Vec<u8>,
     pub(crate) stash: Option<OpenStash>,
     pub(crate) records: &'r mut Vec<u8>,
 }
@@ -178,6 +180,7 @@ impl Decoder {
             close: Close::new(now_us, self.options.format),
             ending: Ending::default(),
             unchanged: Vec::new(),
+            tombstone_headers: Vec::new(),
             stash: None,
             records,
         };
@@ -395,7 +398,9 @@ impl Decoder {
     ) -> Result<(), Halt> {
         // A Relation says that something may have changed, NOT NULL and defaults among it, which
         // it does not say: so facts serve one Relation only.
-        if self.asked != Asked::Answered(body.oid) {
+        let selection = &self.options.selection;
+        let included = selection.includes_table(body.namespace, body.name);
+        if included && self.asked != Asked::Answered(body.oid) {
             let types: Vec<u32> = body
                 .columns
                 .iter()
@@ -425,6 +430,7 @@ impl Decoder {
             Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
         match self.relations.get(&body.oid) {
             Some(before) if before.same_topic(&relation) => relation.topic_id = before.topic_id,
+            _ if !included => {}
             _ => {
                 self.next_topic_id = self.next_topic_id.wrapping_add(1);
                 relation.write_topic_record(call.records);
@@ -493,6 +499,7 @@ impl Decoder {
                     .ok_or_else(|| unknown_relation(*oid))?,
             );
         }
+        truncated.retain(|relation| relation.included);
         if self.options.skipped.contains(b't') {
             truncated.clear();
         }

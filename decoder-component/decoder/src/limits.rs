@@ -17,6 +17,15 @@ pub const GID_BYTES_MAX: usize = 199 * 4;
 /// they do; a database with more published tables than this has not been seen.
 pub const RELATIONS_MAX: usize = 1 << 20;
 
+/// Parentheses and brackets in one another in a regular expression.
+pub const PATTERN_DEPTH_MAX: usize = 50;
+
+/// Parts of a regular expression, repeated ones counted each time: what matching a character costs.
+pub const PATTERN_PARTS_MAX: usize = 10_000;
+
+/// Characters of a mask: it is kept for each column that it covers.
+pub const MASK_CHARS_MAX: usize = 1 << 16;
+
 /// `MaxAllocSize`, `utils/memutils.h`: no value and no message is larger.
 pub const MESSAGE_BYTES_MAX: usize = 0x3FFF_FFFF;
 

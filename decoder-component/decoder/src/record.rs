@@ -75,6 +75,16 @@ impl EventWriter {
         }
     }
 
+    /// Where the event begins in the records.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where its value does, once the key is written.
+    pub(crate) fn value_start(&self) -> usize {
+        self.key_end
+    }
+
     /// The key is written (or is null); the value follows.
     pub(crate) fn end_key(&mut self, records: &[u8]) {
         self.key_end = records.len();

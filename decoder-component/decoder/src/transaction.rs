@@ -175,7 +175,11 @@ pub(crate) fn write_transaction_topic(
     let topic = Topic {
         id: TRANSACTION_TOPIC_ID,
         relation: 0,
-        name: &sanitized(&alloc::format!("{}.transaction", options.topic_prefix)),
+        name: &sanitized(&alloc::format!(
+            "{}.{}",
+            options.topic_prefix,
+            options.transaction_topic
+        )),
         namespace: "",
         table: "",
         headers: b"{}",

@@ -9,11 +9,13 @@ mod array;
 mod binary;
 mod builtin;
 mod composite;
+mod decimal_number;
 mod default;
 mod embedded;
 mod geometric;
 mod hstore;
 mod interval;
+mod mapped;
 mod number;
 mod numeric;
 mod placeholder;
@@ -29,6 +31,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+pub(crate) use self::mapped::MappedAs;
 use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;
 pub(crate) use self::source_type::SourceType;
@@ -143,6 +146,16 @@ impl Rendering {
         shape(&self.writer)
     }
 
+    /// What a mapping of the column's values works on.
+    pub(crate) fn mapped_as(&self) -> MappedAs {
+        mapped::mapped_as(&self.writer)
+    }
+
+    /// Whether the type is one of characters, whose values can be masked and hashed.
+    pub(crate) fn is_character(&self) -> bool {
+        mapped::is_character(self.type_oid, &self.writer)
+    }
+
     /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
@@ -151,7 +164,9 @@ impl Rendering {
 
 fn shape(writer: &Writer) -> u8 {
     match writer {
-        Writer::DecimalExact => 1,
+        Writer::DecimalExact
+        | Writer::DecimalNumber(_)
+        | Writer::Money(numeric::MoneyStyle::Number(_)) => 1,
         Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
         | Writer::UnknownBytes {
             mode: BinaryMode::Bytes | BinaryMode::Base64,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Types;
 use super::builtin as oid;
+use super::decimal_number::write_number;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::numeric::MoneyStyle;
@@ -94,6 +95,10 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         Writer::Hstore(..) | Writer::Composite(_) => b"{}",
         Writer::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
         Writer::DecimalExact => b"0",
+        Writer::DecimalNumber(scale) | Writer::Money(MoneyStyle::Number(scale)) => {
+            write_number(false, b"0", usize::from(*scale), &mut out);
+            return out;
+        }
         Writer::DecimalString(None) => b"\"0\"",
         Writer::DecimalString(Some(scale)) => {
             let zeros = format!("\"{:.*}\"", usize::from(*scale), 0.0);
@@ -121,6 +126,7 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
 /// JSON for a default that is a function.
 fn placeholder(writer: &Writer) -> Option<Vec<u8>> {
     Some(match writer {
+        Writer::DecimalNumber(_) => fallback(writer),
         Writer::DecimalString(Some(scale)) => {
             format!("\"{:.*}\"", usize::from(*scale), 0.0).into_bytes()
         }
@@ -136,6 +142,7 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Bit | Writer::Boolean => b"false",
         Writer::Bits | Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) => b"\"\"",
         Writer::Date(DateStyle::Days { .. })
+        | Writer::DecimalNumber(_)
         | Writer::Integer
         | Writer::Interval(IntervalStyle::Micros)
         | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })

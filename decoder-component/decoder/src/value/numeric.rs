@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::decimal_number::{write_number, write_scaled_number};
 use super::number::{DecimalText, write_double, write_special};
 use crate::error::InvalidValue;
 use crate::json::{BASE64, append, write_base64, write_base64_word};
@@ -93,6 +94,8 @@ pub(super) enum MoneyStyle {
     /// A Connect `Decimal` of this scale, rounded half up.
     Decimal(u16),
     Double,
+    /// The same as `Decimal`, as a number.
+    Number(u16),
     String,
 }
 
@@ -106,7 +109,7 @@ pub(super) fn write_money(
     match style {
         MoneyStyle::Double => write_decimal_double(&amount, out),
         MoneyStyle::String => write_decimal_string(&amount, out),
-        MoneyStyle::Decimal(scale) => {
+        MoneyStyle::Decimal(scale) | MoneyStyle::Number(scale) => {
             let mut number = parse(&amount)?.ok_or(INVALID_MONEY)?;
             let kept = usize::from(scale);
             let missing = kept.saturating_sub(number.fraction.len());
@@ -115,12 +118,23 @@ pub(super) fn write_money(
                 .split_at_checked(kept)
                 .unwrap_or((number.fraction, &[]));
             number.fraction = fraction;
+            let as_number = matches!(style, MoneyStyle::Number(_));
             if dropped.first().is_none_or(|&digit| digit < b'5') {
-                write_unscaled(&number, missing, out);
+                if as_number {
+                    write_scaled_number(&number, missing, out);
+                } else {
+                    write_unscaled(&number, missing, out);
+                }
                 return Ok(());
             }
             let magnitude = small_magnitude(&number, 0).ok_or(INVALID_MONEY)? + 1;
-            write_small(magnitude, number.negative, out);
+            if as_number {
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(magnitude).as_bytes();
+                write_number(number.negative, digits, kept, out);
+            } else {
+                write_small(magnitude, number.negative, out);
+            }
             Ok(())
         }
     }
@@ -128,7 +142,7 @@ pub(super) fn write_money(
 
 /// A finite number; none where it is `NaN` or infinite.
 #[inline]
-fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
+pub(super) fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
     match DecimalText::parse(text) {
         Some(number) if number.exponent.is_none() => Ok(Some(number)),
         None if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => Ok(None),

@@ -123,7 +123,10 @@ impl Resolver<'_> {
         let style = ArrayStyle::Flat {
             inner,
             without_null: matches!(writer, Writer::Enumeration(_)),
-            expressible: matches!(writer, Writer::Decimal(_) | Writer::VariableDecimal),
+            expressible: matches!(
+                writer,
+                Writer::Decimal(_) | Writer::DecimalNumber(_) | Writer::VariableDecimal
+            ),
         };
         Some(self.array(element, writer, style))
     }
@@ -132,6 +135,9 @@ impl Resolver<'_> {
     fn debezium_scalar(&self, type_oid: u32, typmod: i32, element: bool) -> Option<Writer> {
         Some(match type_oid {
             oid::MONEY => match self.options.decimal {
+                DecimalMode::Precise if self.options.decimal_numbers => {
+                    Writer::Money(MoneyStyle::Number(self.options.money_fraction_digits))
+                }
                 DecimalMode::Precise | DecimalMode::Exact => {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
@@ -197,6 +203,9 @@ impl Resolver<'_> {
             oid::JSON | oid::JSONB => Writer::Embedded,
             oid::MONEY => match self.options.decimal {
                 DecimalMode::Exact => self.text(),
+                DecimalMode::Precise if self.options.decimal_numbers => {
+                    Writer::Money(MoneyStyle::Number(self.options.money_fraction_digits))
+                }
                 DecimalMode::Precise => {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
@@ -244,6 +253,9 @@ impl Resolver<'_> {
             oid::BOOL => Writer::Boolean,
             oid::INT2 | oid::INT4 | oid::INT8 | oid::OID => Writer::Integer,
             oid::NUMERIC => match (self.options.decimal, scale(typmod)) {
+                (DecimalMode::Precise, Some(scale)) if self.options.decimal_numbers => {
+                    Writer::DecimalNumber(scale)
+                }
                 (DecimalMode::Precise, Some(scale)) => Writer::Decimal(scale),
                 (DecimalMode::Precise, None) => Writer::VariableDecimal,
                 (DecimalMode::Double, _) => Writer::DecimalDouble,

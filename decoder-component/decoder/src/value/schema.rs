@@ -126,7 +126,9 @@ impl Describer<'_> {
                 TypeSchema::plain(bytes(*mode))
             }
             Writer::Date(style) => self.date(*style),
-            Writer::Decimal(scale) => TypeSchema::decimal(*scale, Some(precision(typmod))),
+            Writer::Decimal(scale) | Writer::DecimalNumber(scale) => {
+                TypeSchema::decimal(*scale, Some(precision(typmod)))
+            }
             Writer::EmptyArray if type_oid == oid::INT2VECTOR => TypeSchema::plain(
                 "\"type\":\"array\",\"items\":{\"type\":\"int16\",\"optional\":false}",
             ),
@@ -154,7 +156,9 @@ impl Describer<'_> {
                 TypeSchema::named(INT64, "io.debezium.time.MicroDuration")
             }
             Writer::Interval(_) => TypeSchema::named(STRING, "io.debezium.time.Interval"),
-            Writer::Money(MoneyStyle::Decimal(scale)) => TypeSchema::decimal(*scale, None),
+            Writer::Money(MoneyStyle::Decimal(scale) | MoneyStyle::Number(scale)) => {
+                TypeSchema::decimal(*scale, None)
+            }
             // An array of bits is described as what it has for elements.
             Writer::NullArray if typmod > 1 => bits(typmod),
             Writer::Bit | Writer::Boolean | Writer::NullArray => TypeSchema::plain(BOOLEAN),

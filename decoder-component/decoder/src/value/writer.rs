@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::array::Array;
 use super::binary::{write_bit, write_bits, write_bytea};
 use super::composite::Composite;
+use super::decimal_number::write_decimal_number;
 use super::embedded::write_embedded;
 use super::geometric::{java_text, write_point};
 use super::hstore::{HstoreStyle, write_hstore};
@@ -39,6 +40,8 @@ pub(super) enum Writer {
     Decimal(u16),
     DecimalDouble,
     DecimalExact,
+    /// Of this scale, as a number.
+    DecimalNumber(u16),
     /// Of this scale, if it is constrained: for what stands in for a value.
     DecimalString(Option<u16>),
     Embedded,
@@ -100,6 +103,7 @@ impl Writer {
             Self::Composite(composite) => composite.write(text, out),
             Self::Date(style) => write_date(text, *style, out),
             Self::DecimalDouble => write_decimal_double(text, out),
+            Self::DecimalNumber(scale) => write_decimal_number(text, *scale, out),
             Self::DecimalString(_) => write_decimal_string(text, out),
             Self::Embedded => write_embedded(text, out),
             Self::EmptyArray => {
