@@ -144,7 +144,7 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Date(DateStyle::Days { .. })
         | Writer::DecimalNumber(_)
         | Writer::Integer
-        | Writer::Interval(IntervalStyle::Micros)
+        | Writer::Interval(IntervalStyle::Micros | IntervalStyle::Doubles)
         | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })
         | Writer::Timestamp(
             TimestampStyle::Micros | TimestampStyle::Millis | TimestampStyle::Nanos,

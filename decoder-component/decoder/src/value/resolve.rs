@@ -81,7 +81,9 @@ impl Resolver<'_> {
             return self.debezium_array(element, typmod);
         }
         match type_oid {
-            oid::NAME if !self.options.include_unknown => return Some(Writer::NullString),
+            oid::NAME if self.options.strict && !self.options.include_unknown => {
+                return Some(Writer::NullString);
+            }
             oid::NAME => return Some(self.text()),
             oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::EmptyArray),
             _ => {}
@@ -111,7 +113,8 @@ impl Resolver<'_> {
             | oid::XML => return None,
             _ => {}
         }
-        let Some(writer) = self.debezium_scalar(element, typmod, true) else {
+        // Debezium reads elements another way than values, and loses microseconds and eras.
+        let Some(writer) = self.debezium_scalar(element, typmod, self.options.strict) else {
             return self.options.include_unknown.then_some(Writer::NullString);
         };
         let inner = match writer {
@@ -123,10 +126,11 @@ impl Resolver<'_> {
         let style = ArrayStyle::Flat {
             inner,
             without_null: matches!(writer, Writer::Enumeration(_)),
-            expressible: matches!(
-                writer,
-                Writer::Decimal(_) | Writer::DecimalNumber(_) | Writer::VariableDecimal
-            ),
+            expressible: self.options.strict
+                && matches!(
+                    writer,
+                    Writer::Decimal(_) | Writer::DecimalNumber(_) | Writer::VariableDecimal
+                ),
         };
         Some(self.array(element, writer, style))
     }
@@ -265,6 +269,7 @@ impl Resolver<'_> {
             oid::BYTEA => Writer::Bytea(self.options.binary),
             oid::UUID => Writer::Uuid(self.escape),
             oid::INTERVAL => Writer::Interval(match (self.options.interval, self.options.format) {
+                (IntervalMode::Numeric, _) if self.options.strict => IntervalStyle::Doubles,
                 (IntervalMode::Numeric, _) => IntervalStyle::Micros,
                 (IntervalMode::String, Format::Debezium) => IntervalStyle::IsoFull,
                 (IntervalMode::String, Format::Native) => IntervalStyle::Iso,

@@ -152,7 +152,7 @@ impl Describer<'_> {
                 oid::INT4 => INT32,
                 _ => INT64,
             }),
-            Writer::Interval(IntervalStyle::Micros) => {
+            Writer::Interval(IntervalStyle::Micros | IntervalStyle::Doubles) => {
                 TypeSchema::named(INT64, "io.debezium.time.MicroDuration")
             }
             Writer::Interval(_) => TypeSchema::named(STRING, "io.debezium.time.Interval"),

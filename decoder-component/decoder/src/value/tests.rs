@@ -89,8 +89,10 @@ fn types() -> Types {
     types
 }
 
+/// With Debezium's defects.
 fn options(pairs: &[(&str, &str)]) -> Options {
-    Options::parse(pairs.iter().copied()).unwrap()
+    let strict = [("debezium.compatibility", "strict")];
+    Options::parse(strict.iter().chain(pairs).copied()).unwrap()
 }
 
 fn written(type_oid: u32, typmod: i32, options: &Options, text: &str) -> Option<String> {
@@ -207,6 +209,27 @@ fn every_type_in_both_formats() {
             Some(in_native),
             "{type_oid} {text}"
         );
+    }
+}
+
+#[test]
+fn what_debezium_loses_is_kept_unless_it_is_to_be_lost() {
+    let options = Options::parse(core::iter::empty()).unwrap();
+    for (type_oid, text, expected) in [
+        (19, "nm", "\"nm\""),
+        (
+            1182,
+            "{\"0044-03-15 BC\",infinity}",
+            "[-735160,-2147472692]",
+        ),
+        (1183, "{12:34:56.789012}", "[45296789012]"),
+        (1185, "{-infinity}", "[\"-infinity\"]"),
+        (1186, "00:00:01.235", "1235000"),
+        (1231, "{1,NaN}", r#"[{"scale":0,"value":"AQ=="},null]"#),
+        (1270, "{12:34:56.789012+02}", "[\"10:34:56.789012Z\"]"),
+    ] {
+        let ours = written(type_oid, -1, &options, text);
+        assert_eq!(ours.as_deref(), Some(expected), "{type_oid} {text}");
     }
 }
 
