@@ -57,7 +57,7 @@ test-python: python ## The Python package and the README's examples, beside a th
 test-full: test ## Every test there is, the long ones too.
 
 .PHONY: vectors
-vectors: bootstrap ## The score against Debezium's own output; BLESS=1 shortens the list of failures.
+vectors: bootstrap ## The score against Debezium's own output.
 	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score
 
 .PHONY: bench-quick
