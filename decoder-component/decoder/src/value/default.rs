@@ -138,7 +138,9 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Date(DateStyle::Days { .. })
         | Writer::Integer
         | Writer::Interval(IntervalStyle::Micros)
-        | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })
+        | Writer::Time(
+            TimeStyle::Micros { .. } | TimeStyle::Millis { .. } | TimeStyle::Nanos { .. },
+        )
         | Writer::Timestamp(
             TimestampStyle::Micros | TimestampStyle::Millis | TimestampStyle::Nanos,
         ) => b"0",

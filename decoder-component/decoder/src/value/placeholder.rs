@@ -56,7 +56,7 @@ fn elements(element: &Writer, bytes: &[u8], out: &mut Vec<u8>) {
         | Writer::TimeTz(_)
         | Writer::Date(DateStyle::IsoZ { .. })
         | Writer::Time(TimeStyle::IsoZ { .. })
-        | Writer::Timestamp(TimestampStyle::IsoZ) => {
+        | Writer::TimestampElement(TimestampStyle::IsoZ) => {
             out.push(b'[');
             string(bytes, escape, out);
             out.push(b']');
@@ -71,7 +71,7 @@ fn elements(element: &Writer, bytes: &[u8], out: &mut Vec<u8>) {
             write_binary(bytes, BinaryMode::Bytes, out);
             out.push(b']');
         }
-        Writer::Integer | Writer::Date(_) | Writer::Time(_) | Writer::Timestamp(_) => {
+        Writer::Integer | Writer::Date(_) | Writer::Time(_) | Writer::TimestampElement(_) => {
             out.push(b'[');
             for (index, byte) in bytes.iter().enumerate() {
                 if index > 0 {

@@ -86,22 +86,26 @@ impl Resolver<'_> {
             oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::EmptyArray),
             _ => {}
         }
-        self.debezium_scalar(type_oid, typmod, false).or_else(|| {
-            let geometric = matches!(
-                type_oid,
-                oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
-            );
-            let unknown = Writer::UnknownBytes {
-                mode: self.options.binary,
-                geometric,
-            };
-            self.options.include_unknown.then_some(unknown)
-        })
+        self.debezium_scalar(type_oid, typmod, false)
+            .or_else(|| self.unknown(type_oid))
+    }
+
+    /// A type that Debezium does not know, if such are wanted.
+    fn unknown(&self, type_oid: u32) -> Option<Writer> {
+        let geometric = matches!(
+            type_oid,
+            oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
+        );
+        let unknown = Writer::UnknownBytes {
+            mode: self.options.binary,
+            geometric,
+        };
+        self.options.include_unknown.then_some(unknown)
     }
 
     fn debezium_array(&self, element: u32, typmod: i32) -> Option<Writer> {
         match element {
-            oid::BIT => return Some(Writer::NullArray),
+            oid::BIT | oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::NullArray),
             oid::NAME
             | oid::INTERVAL
             | oid::MONEY
@@ -111,19 +115,29 @@ impl Resolver<'_> {
             | oid::XML => return None,
             _ => {}
         }
-        let Some(writer) = self.debezium_scalar(element, typmod, true) else {
-            return self.options.include_unknown.then_some(Writer::NullString);
-        };
+        let writer = self
+            .debezium_scalar(element, typmod, true)
+            .or_else(|| self.unknown(element))?;
         let inner = match writer {
             Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) | Writer::Uuid(_) => {
                 Some(self.escape)
             }
             _ => None,
         };
+        // Debezium lets elements be null where it knows the array type, not only the element's.
+        let name = self.types.learnt(element).map(|facts| facts.name.as_str());
+        let (optional, without_null) = match (name, &writer) {
+            (Some("citext" | "hstore"), _) => (true, false),
+            (Some("ltree"), _) => (true, true),
+            (Some(_), _) | (None, Writer::UnknownBytes { .. }) => (false, true),
+            (None, _) if element == oid::TSVECTOR => (false, true),
+            (None, _) => (true, false),
+        };
         let style = ArrayStyle::Flat {
             inner,
-            without_null: matches!(writer, Writer::Enumeration(_)),
-            expressible: matches!(writer, Writer::Decimal(_) | Writer::VariableDecimal),
+            optional,
+            without_null,
+            finite: element == oid::NUMERIC,
         };
         Some(self.array(element, writer, style))
     }
@@ -263,6 +277,7 @@ impl Resolver<'_> {
                 _ => DateStyle::Days { element },
             }),
             oid::TIME => Writer::Time(self.time(typmod, element)),
+            oid::TIMESTAMP if element => Writer::TimestampElement(self.timestamp(typmod)),
             oid::TIMESTAMP => Writer::Timestamp(self.timestamp(typmod)),
             _ => return None,
         })
@@ -270,8 +285,10 @@ impl Resolver<'_> {
 
     fn time(&self, typmod: i32, element: bool) -> TimeStyle {
         match (self.options.time, self.options.format) {
-            (TimeMode::Connect, _) => TimeStyle::Millis,
-            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => TimeStyle::Millis,
+            (TimeMode::Connect, _) => TimeStyle::Millis { element },
+            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => {
+                TimeStyle::Millis { element }
+            }
             (TimeMode::IsoString, Format::Native) => TimeStyle::Iso,
             (TimeMode::IsoString, Format::Debezium) => TimeStyle::IsoZ { element },
             (TimeMode::Nanoseconds, _) => TimeStyle::Nanos { element },

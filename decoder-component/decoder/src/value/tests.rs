@@ -248,7 +248,9 @@ const MODES: &[ModeSample] = &[
         "\"KDEuMCwxLjApLCgwLjAsMC4wKQ==\""),
     ("include.unknown.datatypes", "true", 3220, -1, "0/16", "\"MC8xNg==\""),
     ("include.unknown.datatypes", "true", ADDRESS, -1, "(x,1,)", "\"KHgsMSwp\""),
-    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "null"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "[]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\"}", "[\"KHgsMSwp\"]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\",NULL}", "null"),
     ("include.unknown.datatypes", "true", 19, -1, "n", "\"n\""),
 ];
 
