@@ -157,7 +157,7 @@ fn shape(writer: &Writer) -> u8 {
             mode: BinaryMode::Bytes | BinaryMode::Base64,
             ..
         } => 2,
-        Writer::DecimalDouble | Writer::Float(_) => 3,
+        Writer::DecimalDouble(_) | Writer::Float(_) => 3,
         Writer::Embedded => 4,
         Writer::Array(array) => 16 + shape(&array.element),
         Writer::Vector(_) => 16 + 3,

@@ -275,7 +275,7 @@ mod tests {
             ("{a,NULL}", TEXT, no_null, "null"),
             ("{{a},{b}}", TEXT, no_null, "null"),
             ("{1,NaN}", Writer::VariableDecimal, finite, "null"),
-            ("{-Infinity}", Writer::DecimalDouble, finite, "null"),
+            ("{-Infinity}", Writer::DecimalDouble(None), finite, "null"),
             ("{\"{1:1}/2\"}", Writer::SparseVector, no_null, "null"),
             ("{}", Writer::SparseVector, no_null, "[]"),
             (

@@ -260,7 +260,7 @@ impl Resolver<'_> {
             oid::NUMERIC => match (self.options.decimal, scale(typmod)) {
                 (DecimalMode::Precise, Some(scale)) => Writer::Decimal(scale),
                 (DecimalMode::Precise, None) => Writer::VariableDecimal,
-                (DecimalMode::Double, _) => Writer::DecimalDouble,
+                (DecimalMode::Double, scale) => Writer::DecimalDouble(scale),
                 (DecimalMode::String, scale) => Writer::DecimalString(scale),
                 (DecimalMode::Exact, _) => Writer::DecimalExact,
             },

@@ -135,7 +135,7 @@ impl Describer<'_> {
             ),
             Writer::Enumeration(_) => self.enumeration(type_oid),
             Writer::Float(_) if type_oid == oid::FLOAT4 => TypeSchema::plain(FLOAT),
-            Writer::DecimalDouble | Writer::Float(_) | Writer::Money(MoneyStyle::Double) => {
+            Writer::DecimalDouble(_) | Writer::Float(_) | Writer::Money(MoneyStyle::Double) => {
                 TypeSchema::plain(DOUBLE)
             }
             Writer::Hstore(HstoreStyle::JavaObject, _) => TypeSchema::plain(

@@ -37,7 +37,8 @@ pub(super) enum Writer {
     Date(DateStyle),
     /// Of this scale.
     Decimal(u16),
-    DecimalDouble,
+    /// Of this scale, if it is constrained: for what stands in for a value.
+    DecimalDouble(Option<u16>),
     DecimalExact,
     /// Of this scale, if it is constrained.
     DecimalString(Option<u16>),
@@ -101,7 +102,7 @@ impl Writer {
             Self::Bytea(mode) => write_bytea(text, *mode, out),
             Self::Composite(composite) => composite.write(text, out),
             Self::Date(style) => write_date(text, *style, out),
-            Self::DecimalDouble => write_decimal_double(text, out),
+            Self::DecimalDouble(_) => write_decimal_double(text, out),
             Self::DecimalString(scale) => write_decimal_string(text, *scale, out),
             Self::Embedded => write_embedded(text, out),
             Self::EmptyArray => {
