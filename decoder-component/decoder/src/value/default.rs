@@ -15,10 +15,10 @@ use super::writer::Writer;
 use crate::facts::TypeKind;
 
 /// Whether Debezium reads defaults of columns of this type. Domains are none of them, whatever they
-/// are over.
+/// are over, nor enumerations with a dot or a quote in their names, which it misreads.
 pub(super) fn is_read(type_oid: u32, types: &Types) -> bool {
     match types.learnt(type_oid) {
-        Some(facts) => facts.kind == TypeKind::Enumeration,
+        Some(facts) => facts.kind == TypeKind::Enumeration && !facts.name.contains(['.', '"']),
         None => matches!(
             type_oid,
             oid::BIT
@@ -128,13 +128,12 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         Writer::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
         Writer::DecimalExact => b"0",
         Writer::DecimalString(None) => b"\"0\"",
-        Writer::DecimalString(Some(scale)) => {
+        Writer::DecimalString(Some(scale)) | Writer::Money(MoneyStyle::String(scale)) => {
             let zeros = format!("\"{:.*}\"", usize::from(*scale), 0.0);
             return zeros.into_bytes();
         }
         Writer::Money(MoneyStyle::Decimal(_)) => b"\"AA==\"",
         Writer::Money(MoneyStyle::Double) => b"0.0",
-        Writer::Money(MoneyStyle::String) => b"\"0.00\"",
         Writer::Point => {
             let written = Writer::Point.write(b"(0,0)", &mut out);
             debug_assert!(written.is_ok(), "a point");
@@ -405,6 +404,7 @@ mod tests {
             (Writer::DecimalString(None), "\"0\""),
             (Writer::DecimalString(Some(2)), "\"0.00\""),
             (Writer::DecimalString(Some(0)), "\"0\""),
+            (Writer::Money(MoneyStyle::String(3)), "\"0.000\""),
             (TEXT, "\"\""),
             (Writer::NullString, "\"\""),
             (Writer::Uuid(Escape::Surrogates), "\"\""),

@@ -106,7 +106,8 @@ pub(super) enum MoneyStyle {
     /// A Connect `Decimal` of this scale, rounded half up.
     Decimal(u16),
     Double,
-    String,
+    /// As the server has it; of this scale what stands in for a value.
+    String(u16),
 }
 
 /// Writes an amount of money. Currency and digit grouping, which depend on `lc_monetary`, go.
@@ -118,7 +119,7 @@ pub(super) fn write_money(
     let amount = plain_amount(text);
     match style {
         MoneyStyle::Double => write_decimal_double(&amount, out),
-        MoneyStyle::String => write_decimal_string(&amount, None, out),
+        MoneyStyle::String(_) => write_decimal_string(&amount, None, out),
         MoneyStyle::Decimal(scale) => {
             let mut number = parse(&amount)?.ok_or(INVALID_MONEY)?;
             let kept = usize::from(scale);
@@ -510,7 +511,7 @@ mod tests {
         }
         let mut out = Vec::new();
         assert_eq!(
-            write_money(b"-$1,234.50", MoneyStyle::String, &mut out),
+            write_money(b"-$1,234.50", MoneyStyle::String(2), &mut out),
             Ok(())
         );
         assert_eq!(
@@ -521,6 +522,6 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "\"-1234.50\"-1234.5".to_string()
         );
-        assert!(write_money(b"$", MoneyStyle::String, &mut Vec::new()).is_err());
+        assert!(write_money(b"$", MoneyStyle::String(2), &mut Vec::new()).is_err());
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn unavailable(writer: &Writer, options: &Options) -> Vec<u8> {
         | Writer::Json(_)
         | Writer::Uuid(_)
         | Writer::DecimalString(_)
-        | Writer::Money(super::numeric::MoneyStyle::String) => string(bytes, escape, &mut out),
+        | Writer::Money(super::numeric::MoneyStyle::String(_)) => string(bytes, escape, &mut out),
         Writer::Bytea(mode) | Writer::UnknownBytes { mode, .. } => match mode {
             BinaryMode::Bytes => write_binary(bytes, *mode, &mut out),
             BinaryMode::Hex => string(bytes, escape, &mut out),

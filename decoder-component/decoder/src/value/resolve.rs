@@ -150,7 +150,9 @@ impl Resolver<'_> {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::FLOAT4 | oid::FLOAT8 => Writer::Float(FloatStyle::Java),
             oid::JSON | oid::JSONB => Writer::Json(self.escape),
@@ -215,7 +217,9 @@ impl Resolver<'_> {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::TIMETZ => Writer::TimeTz(TimeTzStyle::Iso),
             oid::TIMESTAMPTZ => Writer::TimestampTz(TimestampTzStyle::Iso),

@@ -169,7 +169,7 @@ impl Describer<'_> {
             Writer::Vector(_) => self.vector(type_oid),
             // The last three are of the native format, which has no schemas.
             Writer::DecimalString(_)
-            | Writer::Money(MoneyStyle::String)
+            | Writer::Money(MoneyStyle::String(_))
             | Writer::NullString
             | Writer::Composite(_)
             | Writer::DecimalExact
