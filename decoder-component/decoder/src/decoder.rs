@@ -382,7 +382,6 @@ impl Decoder {
         write_commit(&transaction, end_lsn, call.records);
         self.source_facts.last_commit = Some(lsn);
         self.source_facts.xid = None;
-        self.source_facts.origin = None;
         self.source_stale = true;
         Ok(())
     }

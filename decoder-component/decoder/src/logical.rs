@@ -19,10 +19,10 @@ impl Decoder {
         let (position, source) = if logical.transactional {
             (self.transaction()?.position(), self.source_facts.clone())
         } else {
-            // It is of no transaction, shows the time of the one before, and counts as a commit.
+            // It is of no transaction, shows the time and the origin of the one before, and counts
+            // as a commit.
             let mut source = SourceFacts {
                 xid: None,
-                origin: None,
                 last_commit: Some(frame.lsn),
                 ..self.source_facts.clone()
             };

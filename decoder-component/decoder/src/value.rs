@@ -38,7 +38,7 @@ pub(crate) use self::source_type::SourceType;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
-use crate::facts::TypeFacts;
+use crate::facts::{TypeFacts, TypeKind};
 use crate::options::{BinaryMode, Options};
 
 /// The types that are known: built-in ones, and those learnt.
@@ -67,6 +67,11 @@ impl Types {
         }
     }
 
+    fn is_domain(&self, type_oid: u32) -> bool {
+        let facts = self.learnt(type_oid);
+        facts.is_some_and(|facts| facts.kind == TypeKind::Domain)
+    }
+
     /// The element type, if it is a true array type.
     fn element(&self, type_oid: u32) -> Option<u32> {
         match self.learnt(type_oid) {
@@ -89,7 +94,7 @@ pub(crate) struct Rendering {
 impl Rendering {
     /// None: the format leaves columns of this type out.
     pub(crate) fn resolve(
-        type_oid: u32,
+        sent_oid: u32,
         typmod: i32,
         types: &Types,
         options: &Options,
@@ -98,8 +103,8 @@ impl Rendering {
             writer,
             type_oid,
             has_default,
-        } = resolve(type_oid, typmod, types, options)?;
-        let unavailable = placeholder::unavailable(&writer, options).into();
+        } = resolve(sent_oid, typmod, types, options)?;
+        let unavailable = placeholder::unavailable(&writer, sent_oid, types, options).into();
         Some(Self {
             writer,
             wire: Wire::resolve(type_oid, types),
@@ -172,7 +177,7 @@ fn shape(writer: &Writer) -> u8 {
             mode: BinaryMode::Bytes | BinaryMode::Base64,
             ..
         } => 2,
-        Writer::DecimalDouble | Writer::Float(_) => 3,
+        Writer::DecimalDouble(_) | Writer::Float(_) => 3,
         Writer::Embedded => 4,
         Writer::Array(array) => 16 + shape(&array.element),
         Writer::Vector(_) => 16 + 3,

@@ -24,10 +24,12 @@ pub(super) enum ArrayStyle {
     Flat {
         /// What an element that is an array itself becomes: its text, or null.
         inner: Option<Escape>,
+        /// Whether the schema lets elements be null.
+        optional: bool,
         /// The whole value is null if an element is.
         without_null: bool,
-        /// The whole value is null if an element cannot be expressed.
-        expressible: bool,
+        /// The whole value is null if an element is a number that is not finite.
+        finite: bool,
     },
 }
 
@@ -39,11 +41,19 @@ impl Array {
         loop {
             // An array, or an element, is due.
             match (self.style, rest) {
-                (ArrayStyle::Flat { inner, .. }, [b'{', ..]) if depth == 1 => {
+                (
+                    ArrayStyle::Flat {
+                        inner,
+                        without_null,
+                        ..
+                    },
+                    [b'{', ..],
+                ) if depth == 1 => {
                     let length = array_length(rest).ok_or(INVALID)?;
                     let (array, behind) = rest.split_at_checked(length).ok_or(INVALID)?;
                     match inner {
                         Some(escape) => write_string(array, escape, out)?,
+                        None if without_null => return write_lost(start, out),
                         None => out.extend_from_slice(b"null"),
                     }
                     rest = behind;
@@ -62,24 +72,12 @@ impl Array {
                 _ if depth == 0 => return Err(INVALID),
                 _ => {
                     let (element, behind) = self.split_element(rest).ok_or(INVALID)?;
-                    let element_start = out.len();
-                    let null = element.is_none();
+                    if self.loses(element.as_deref()) {
+                        return write_lost(start, out);
+                    }
                     match element {
                         Some(element) => self.element.write(&element, out)?,
                         None => out.extend_from_slice(b"null"),
-                    }
-                    if let ArrayStyle::Flat {
-                        without_null,
-                        expressible,
-                        ..
-                    } = self.style
-                        && (without_null || expressible)
-                        && out.get(element_start..) == Some(b"null")
-                        && if null { without_null } else { expressible }
-                    {
-                        out.truncate(start);
-                        out.extend_from_slice(b"null");
-                        return Ok(());
                     }
                     rest = behind;
                 }
@@ -110,6 +108,23 @@ impl Array {
         }
     }
 
+    /// Whether such an element makes the whole value null.
+    fn loses(&self, element: Option<&[u8]>) -> bool {
+        let ArrayStyle::Flat {
+            without_null,
+            finite,
+            ..
+        } = self.style
+        else {
+            return false;
+        };
+        match element {
+            None => without_null,
+            Some(_) if matches!(self.element, Writer::SparseVector) => true,
+            Some(text) => finite && matches!(text, b"NaN" | b"Infinity" | b"-Infinity"),
+        }
+    }
+
     /// An element, unescaped (none: NULL), and what follows.
     fn split_element<'a>(&self, text: &'a [u8]) -> Option<(Element<'a>, &'a [u8])> {
         if text.first() == Some(&b'"') {
@@ -126,6 +141,14 @@ impl Array {
             _ => Some((Some(Cow::Borrowed(element)), rest)),
         }
     }
+}
+
+/// Writes null instead of what was written from `start` on. Of the rest nobody asks.
+#[expect(clippy::unnecessary_wraps, reason = "its caller's return value")]
+fn write_lost(start: usize, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+    out.truncate(start);
+    out.extend_from_slice(b"null");
+    Ok(())
 }
 
 /// None is NULL.
@@ -192,8 +215,9 @@ mod tests {
     const TEXT: Writer = Writer::Text(Escape::Minimal);
     const FLAT: ArrayStyle = ArrayStyle::Flat {
         inner: None,
+        optional: true,
         without_null: false,
-        expressible: false,
+        finite: false,
     };
 
     #[test]
@@ -224,18 +248,21 @@ mod tests {
     fn flat() {
         let inner = ArrayStyle::Flat {
             inner: Some(Escape::Minimal),
+            optional: true,
             without_null: false,
-            expressible: false,
+            finite: false,
         };
         let no_null = ArrayStyle::Flat {
             inner: None,
+            optional: false,
             without_null: true,
-            expressible: false,
+            finite: false,
         };
-        let expressible = ArrayStyle::Flat {
+        let finite = ArrayStyle::Flat {
             inner: None,
+            optional: true,
             without_null: false,
-            expressible: true,
+            finite: true,
         };
         for (text, element, style, expected) in [
             ("{{1,2},{3,4}}", Writer::Integer, FLAT, "[null,null]"),
@@ -246,11 +273,15 @@ mod tests {
                 r#"["{\"}\",b}","{c,NULL}"]"#,
             ),
             ("{a,NULL}", TEXT, no_null, "null"),
-            ("{1,NaN}", Writer::VariableDecimal, expressible, "null"),
+            ("{{a},{b}}", TEXT, no_null, "null"),
+            ("{1,NaN}", Writer::VariableDecimal, finite, "null"),
+            ("{-Infinity}", Writer::DecimalDouble(None), finite, "null"),
+            ("{\"{1:1}/2\"}", Writer::SparseVector, no_null, "null"),
+            ("{}", Writer::SparseVector, no_null, "[]"),
             (
                 "{1,NULL}",
                 Writer::VariableDecimal,
-                expressible,
+                finite,
                 r#"[{"scale":0,"value":"AQ=="},null]"#,
             ),
         ] {

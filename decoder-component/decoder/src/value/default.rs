@@ -16,10 +16,10 @@ use super::writer::Writer;
 use crate::facts::TypeKind;
 
 /// Whether Debezium reads defaults of columns of this type. Domains are none of them, whatever they
-/// are over.
+/// are over, nor enumerations with a dot or a quote in their names, which it misreads.
 pub(super) fn is_read(type_oid: u32, types: &Types) -> bool {
     match types.learnt(type_oid) {
-        Some(facts) => facts.kind == TypeKind::Enumeration,
+        Some(facts) => facts.kind == TypeKind::Enumeration && !facts.name.contains(['.', '"']),
         None => matches!(
             type_oid,
             oid::BIT
@@ -68,19 +68,52 @@ pub(super) fn default(writer: &Writer, expression: &str) -> Option<Vec<u8>> {
             value.extend_from_slice(b"true");
         }
         Writer::Boolean => value.extend_from_slice(b"false"),
-        Writer::DecimalDouble | Writer::DecimalString(_)
+        Writer::DecimalDouble(_) | Writer::DecimalString(_)
             if !literal.bytes().any(|byte| byte.is_ascii_digit()) =>
         {
             return None;
         }
-        Writer::DecimalString(Some(scale)) => {
+        Writer::DecimalDouble(Some(scale)) | Writer::DecimalString(Some(scale)) => {
             writer
                 .write(of_scale(&literal, *scale)?.as_bytes(), &mut value)
                 .ok()?;
         }
+        // Whatever the text, a 1 in it is a bit.
+        Writer::Bits => {
+            let digit = |unit: u16| if unit == u16::from(b'1') { b'1' } else { b'0' };
+            let bits: Vec<u8> = literal.encode_utf16().map(digit).collect();
+            writer.write(&bits, &mut value).ok()?;
+        }
+        Writer::Date(_) | Writer::Time(_) | Writer::Timestamp(_) | Writer::TimestampTz(_)
+            if matches!(literal.as_ref(), "infinity" | "-infinity" | "24:00:00") =>
+        {
+            value.extend_from_slice(end_of_time(writer, &literal)?);
+        }
         _ => writer.write(literal.as_bytes(), &mut value).ok()?,
     }
     if value == b"null" { None } else { Some(value) }
+}
+
+/// JSON of what the driver takes for the end of time or of the day: Java's own, which overflow in
+/// Debezium, or are more than it can say.
+fn end_of_time(writer: &Writer, literal: &str) -> Option<&'static [u8]> {
+    Some(match (writer, literal) {
+        (Writer::Date(DateStyle::Days { .. }), "infinity") => b"169560311",
+        (Writer::Date(DateStyle::Days { .. }), _) => b"-170999002",
+        (Writer::Date(_), "infinity") => b"\"+999999999-12-31Z\"",
+        (Writer::Date(_), _) => b"\"-999999999-01-01Z\"",
+        (Writer::Timestamp(TimestampStyle::Micros), "infinity") => b"-9223372036853775810",
+        (Writer::Timestamp(TimestampStyle::Micros), _) => b"-9223372036854775808",
+        (Writer::Timestamp(TimestampStyle::IsoZ), "infinity") => {
+            b"\"+999999999-12-31T23:59:59.999999999Z\""
+        }
+        (Writer::Timestamp(TimestampStyle::IsoZ), _) => b"\"-999999999-01-01T00:00:00Z\"",
+        (Writer::Time(TimeStyle::Micros { .. }), _) => b"86399999999",
+        (Writer::Time(TimeStyle::Millis { .. }), _) => b"86399999",
+        (Writer::Time(TimeStyle::Nanos { .. }), _) => b"86399999999999",
+        (Writer::Time(TimeStyle::IsoZ { .. }), _) => b"\"23:59:59.999999999Z\"",
+        _ => return None,
+    })
 }
 
 /// JSON for a NOT NULL column of which nothing was sent.
@@ -100,13 +133,12 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
             return out;
         }
         Writer::DecimalString(None) => b"\"0\"",
-        Writer::DecimalString(Some(scale)) => {
+        Writer::DecimalString(Some(scale)) | Writer::Money(MoneyStyle::String(scale)) => {
             let zeros = format!("\"{:.*}\"", usize::from(*scale), 0.0);
             return zeros.into_bytes();
         }
         Writer::Money(MoneyStyle::Decimal(_)) => b"\"AA==\"",
         Writer::Money(MoneyStyle::Double) => b"0.0",
-        Writer::Money(MoneyStyle::String) => b"\"0.00\"",
         Writer::Point => {
             let written = Writer::Point.write(b"(0,0)", &mut out);
             debug_assert!(written.is_ok(), "a point");
@@ -145,13 +177,15 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         | Writer::DecimalNumber(_)
         | Writer::Integer
         | Writer::Interval(IntervalStyle::Micros | IntervalStyle::Doubles)
-        | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })
+        | Writer::Time(
+            TimeStyle::Micros { .. } | TimeStyle::Millis { .. } | TimeStyle::Nanos { .. },
+        )
         | Writer::Timestamp(
             TimestampStyle::Micros | TimestampStyle::Millis | TimestampStyle::Nanos,
         ) => b"0",
         Writer::Date(_) => b"\"1970-01-01Z\"",
         Writer::Decimal(_) => b"\"AA==\"",
-        Writer::DecimalDouble | Writer::Float(_) => b"0.0",
+        Writer::DecimalDouble(_) | Writer::Float(_) => b"0.0",
         Writer::DecimalString(_) => b"\"0\"",
         Writer::Interval(_) => b"\"P0Y0M0DT0H0M0S\"",
         Writer::Time(_) => b"\"00:00:00Z\"",
@@ -239,6 +273,8 @@ mod tests {
     use crate::json::Escape;
 
     const TEXT: Writer = Writer::Text(Escape::Surrogates);
+    const DAYS: Writer = Writer::Date(DateStyle::Days { element: false });
+    const TIME: Writer = Writer::Time(TimeStyle::Millis { element: false });
     const MICROS: Writer = Writer::Timestamp(TimestampStyle::Micros);
     const TZ: Writer = Writer::TimestampTz(TimestampTzStyle::Digits {
         digits: 6,
@@ -281,7 +317,7 @@ mod tests {
             ),
             (Writer::DecimalString(Some(2)), "7", Some("\"7.00\"")),
             (Writer::DecimalString(Some(0)), "f()", Some("\"0\"")),
-            (Writer::DecimalDouble, "'NaN'::numeric", None),
+            (Writer::DecimalDouble(None), "'NaN'::numeric", None),
             (
                 Writer::Float(super::super::number::FloatStyle::Java),
                 "0.001",
@@ -337,9 +373,29 @@ mod tests {
             ),
             (Writer::Enumeration(Escape::Surrogates), "f('ok')", None),
             (Writer::Bits, "'101'::\"bit\"", Some("\"BQ==\"")),
+            (Writer::Bits, "(5)::bit(3)", Some("\"\"")),
+            (Writer::DecimalDouble(Some(1)), "1.25", None),
             (Writer::Bit, "'1'::\"bit\"", Some("true")),
             (Writer::Money(MoneyStyle::Decimal(2)), "5", None),
             (Writer::Point, "'(1,2)'::point", None),
+        ] {
+            let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
+            assert_eq!(json.as_deref(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn ends_of_time_and_day() {
+        for (writer, expression, expected) in [
+            (
+                MICROS,
+                "'infinity'::timestamp",
+                Some("-9223372036853775810"),
+            ),
+            (TZ, "'-infinity'::timestamptz", None),
+            (DAYS, "'infinity'::date", Some("169560311")),
+            (DAYS, "'-infinity'::date", Some("-170999002")),
+            (TIME, "'24:00:00'::time", Some("86399999")),
         ] {
             let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
             assert_eq!(json.as_deref(), expected, "{expression}");
@@ -355,6 +411,7 @@ mod tests {
             (Writer::DecimalString(None), "\"0\""),
             (Writer::DecimalString(Some(2)), "\"0.00\""),
             (Writer::DecimalString(Some(0)), "\"0\""),
+            (Writer::Money(MoneyStyle::String(3)), "\"0.000\""),
             (TEXT, "\"\""),
             (Writer::NullString, "\"\""),
             (Writer::Uuid(Escape::Surrogates), "\"\""),

@@ -33,7 +33,7 @@ pub(super) fn mapped_as(writer: &Writer) -> MappedAs {
         | Writer::Hstore(HstoreStyle::JavaJson, _)
         | Writer::Interval(IntervalStyle::Iso | IntervalStyle::IsoFull)
         | Writer::Json(_)
-        | Writer::Money(MoneyStyle::String)
+        | Writer::Money(MoneyStyle::String(_))
         | Writer::Text(_)
         | Writer::Time(TimeStyle::Iso | TimeStyle::IsoZ { .. })
         | Writer::TimeTz(_)

@@ -63,12 +63,25 @@ pub(super) fn write_decimal_double(text: &[u8], out: &mut Vec<u8>) -> Result<(),
     write_double(value.ok_or(INVALID)?, out)
 }
 
-/// Writes the number as a string, what is not finite by the names of Debezium's enumeration.
-pub(super) fn write_decimal_string(text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
-    let finite = parse(text)?.is_some();
+/// Writes the number as a string, what is not finite by the names of Debezium's enumeration. The
+/// server writes as many digits behind the point as the scale says, unless it is negative and
+/// Debezium takes it for a large one.
+pub(super) fn write_decimal_string(
+    text: &[u8],
+    scale: Option<u16>,
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidValue> {
+    let number = parse(text)?;
     out.push(b'"');
     match text {
-        _ if finite => append(text, out),
+        _ if let Some(number) = number => {
+            append(text, out);
+            let missing = usize::from(scale.unwrap_or(0)).saturating_sub(number.fraction.len());
+            if missing > 0 && number.fraction.is_empty() {
+                out.push(b'.');
+            }
+            out.resize(out.len() + missing, b'0');
+        }
         b"NaN" => out.extend_from_slice(b"NAN"),
         b"Infinity" => out.extend_from_slice(b"POSITIVE_INFINITY"),
         _ => out.extend_from_slice(b"NEGATIVE_INFINITY"),
@@ -96,7 +109,8 @@ pub(super) enum MoneyStyle {
     Double,
     /// The same as `Decimal`, as a number.
     Number(u16),
-    String,
+    /// As the server has it; of this scale what stands in for a value.
+    String(u16),
 }
 
 /// Writes an amount of money. Currency and digit grouping, which depend on `lc_monetary`, go.
@@ -108,7 +122,7 @@ pub(super) fn write_money(
     let amount = plain_amount(text);
     match style {
         MoneyStyle::Double => write_decimal_double(&amount, out),
-        MoneyStyle::String => write_decimal_string(&amount, out),
+        MoneyStyle::String(_) => write_decimal_string(&amount, None, out),
         MoneyStyle::Decimal(scale) | MoneyStyle::Number(scale) => {
             let mut number = parse(&amount)?.ok_or(INVALID_MONEY)?;
             let kept = usize::from(scale);
@@ -344,6 +358,7 @@ const INVALID_MONEY: InvalidValue = InvalidValue {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::{String, ToString};
 
     use super::*;
@@ -432,7 +447,10 @@ mod tests {
 
     #[test]
     fn other_modes() {
-        let samples: [(Write, &str, &str); 9] = [
+        let decimal_string: Write = |text, out| write_decimal_string(text, None, out);
+        let negative_scale: Write = |text, out| write_decimal_string(text, Some(2045), out);
+        let padded = format!("\"1000.{}\"", "0".repeat(2045));
+        let samples: [(Write, &str, &str); 10] = [
             (write_decimal_double, "1.50", "1.5"),
             (
                 write_decimal_double,
@@ -441,9 +459,10 @@ mod tests {
             ),
             (write_decimal_double, "99999999.99", "9.999999999E7"),
             (write_decimal_double, "NaN", "\"NaN\""),
-            (write_decimal_string, "1.50", "\"1.50\""),
-            (write_decimal_string, "NaN", "\"NAN\""),
-            (write_decimal_string, "-Infinity", "\"NEGATIVE_INFINITY\""),
+            (decimal_string, "1.50", "\"1.50\""),
+            (decimal_string, "NaN", "\"NAN\""),
+            (decimal_string, "-Infinity", "\"NEGATIVE_INFINITY\""),
+            (negative_scale, "1000", &padded),
             (write_decimal_exact, "750.00", "750.00"),
             (write_decimal_exact, "Infinity", "\"Infinity\""),
         ];
@@ -454,10 +473,11 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
+        let decimal_string: Write = |text, out| write_decimal_string(text, None, out);
         let writes: [Write; 4] = [
             write_variable_decimal,
             write_decimal_double,
-            write_decimal_string,
+            decimal_string,
             write_decimal_exact,
         ];
         for text in [
@@ -505,7 +525,7 @@ mod tests {
         }
         let mut out = Vec::new();
         assert_eq!(
-            write_money(b"-$1,234.50", MoneyStyle::String, &mut out),
+            write_money(b"-$1,234.50", MoneyStyle::String(2), &mut out),
             Ok(())
         );
         assert_eq!(
@@ -516,6 +536,6 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "\"-1234.50\"-1234.5".to_string()
         );
-        assert!(write_money(b"$", MoneyStyle::String, &mut Vec::new()).is_err());
+        assert!(write_money(b"$", MoneyStyle::String(2), &mut Vec::new()).is_err());
     }
 }

@@ -88,22 +88,26 @@ impl Resolver<'_> {
             oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::EmptyArray),
             _ => {}
         }
-        self.debezium_scalar(type_oid, typmod, false).or_else(|| {
-            let geometric = matches!(
-                type_oid,
-                oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
-            );
-            let unknown = Writer::UnknownBytes {
-                mode: self.options.binary,
-                geometric,
-            };
-            self.options.include_unknown.then_some(unknown)
-        })
+        self.debezium_scalar(type_oid, typmod, false)
+            .or_else(|| self.unknown(type_oid))
+    }
+
+    /// A type that Debezium does not know, if such are wanted.
+    fn unknown(&self, type_oid: u32) -> Option<Writer> {
+        let geometric = matches!(
+            type_oid,
+            oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
+        );
+        let unknown = Writer::UnknownBytes {
+            mode: self.options.binary,
+            geometric,
+        };
+        self.options.include_unknown.then_some(unknown)
     }
 
     fn debezium_array(&self, element: u32, typmod: i32) -> Option<Writer> {
         match element {
-            oid::BIT => return Some(Writer::NullArray),
+            oid::BIT | oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::NullArray),
             oid::NAME
             | oid::INTERVAL
             | oid::MONEY
@@ -114,23 +118,29 @@ impl Resolver<'_> {
             _ => {}
         }
         // Debezium reads elements another way than values, and loses microseconds and eras.
-        let Some(writer) = self.debezium_scalar(element, typmod, self.options.strict) else {
-            return self.options.include_unknown.then_some(Writer::NullString);
-        };
+        let writer = self
+            .debezium_scalar(element, typmod, self.options.strict)
+            .or_else(|| self.unknown(element))?;
         let inner = match writer {
             Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) | Writer::Uuid(_) => {
                 Some(self.escape)
             }
             _ => None,
         };
+        // Debezium lets elements be null where it knows the array type, not only the element's.
+        let name = self.types.learnt(element).map(|facts| facts.name.as_str());
+        let (optional, without_null) = match (name, &writer) {
+            (Some("citext" | "hstore"), _) => (true, false),
+            (Some("ltree"), _) => (true, true),
+            (Some(_), _) | (None, Writer::UnknownBytes { .. }) => (false, true),
+            (None, _) if element == oid::TSVECTOR => (false, true),
+            (None, _) => (true, false),
+        };
         let style = ArrayStyle::Flat {
             inner,
-            without_null: matches!(writer, Writer::Enumeration(_)),
-            expressible: self.options.strict
-                && matches!(
-                    writer,
-                    Writer::Decimal(_) | Writer::DecimalNumber(_) | Writer::VariableDecimal
-                ),
+            optional,
+            without_null,
+            finite: self.options.strict && element == oid::NUMERIC,
         };
         Some(self.array(element, writer, style))
     }
@@ -146,7 +156,9 @@ impl Resolver<'_> {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::FLOAT4 | oid::FLOAT8 => Writer::Float(FloatStyle::Java),
             oid::JSON | oid::JSONB => Writer::Json(self.escape),
@@ -214,7 +226,9 @@ impl Resolver<'_> {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::TIMETZ => Writer::TimeTz(TimeTzStyle::Iso),
             oid::TIMESTAMPTZ => Writer::TimestampTz(TimestampTzStyle::Iso),
@@ -262,7 +276,7 @@ impl Resolver<'_> {
                 }
                 (DecimalMode::Precise, Some(scale)) => Writer::Decimal(scale),
                 (DecimalMode::Precise, None) => Writer::VariableDecimal,
-                (DecimalMode::Double, _) => Writer::DecimalDouble,
+                (DecimalMode::Double, scale) => Writer::DecimalDouble(scale),
                 (DecimalMode::String, scale) => Writer::DecimalString(scale),
                 (DecimalMode::Exact, _) => Writer::DecimalExact,
             },
@@ -280,6 +294,7 @@ impl Resolver<'_> {
                 _ => DateStyle::Days { element },
             }),
             oid::TIME => Writer::Time(self.time(typmod, element)),
+            oid::TIMESTAMP if element => Writer::TimestampElement(self.timestamp(typmod)),
             oid::TIMESTAMP => Writer::Timestamp(self.timestamp(typmod)),
             _ => return None,
         })
@@ -287,8 +302,10 @@ impl Resolver<'_> {
 
     fn time(&self, typmod: i32, element: bool) -> TimeStyle {
         match (self.options.time, self.options.format) {
-            (TimeMode::Connect, _) => TimeStyle::Millis,
-            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => TimeStyle::Millis,
+            (TimeMode::Connect, _) => TimeStyle::Millis { element },
+            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => {
+                TimeStyle::Millis { element }
+            }
             (TimeMode::IsoString, Format::Native) => TimeStyle::Iso,
             (TimeMode::IsoString, Format::Debezium) => TimeStyle::IsoZ { element },
             (TimeMode::Nanoseconds, _) => TimeStyle::Nanos { element },

@@ -271,7 +271,9 @@ const MODES: &[ModeSample] = &[
         "\"KDEuMCwxLjApLCgwLjAsMC4wKQ==\""),
     ("include.unknown.datatypes", "true", 3220, -1, "0/16", "\"MC8xNg==\""),
     ("include.unknown.datatypes", "true", ADDRESS, -1, "(x,1,)", "\"KHgsMSwp\""),
-    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "null"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "[]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\"}", "[\"KHgsMSwp\"]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\",NULL}", "null"),
     ("include.unknown.datatypes", "true", 19, -1, "n", "\"n\""),
 ];
 
@@ -373,6 +375,9 @@ fn placeholders_as_debezium_shows_them() {
         (&[], HSTORE, format!(r#""{{\"{p}\":\"{p}\"}}""#)),
         (&gone, 1007, "[-34,-83,-66,-17]".to_string()),
         (&gone, 1182, "[-34,-83,-66,-17]".to_string()),
+        (&gone, 1005, "null".to_string()),
+        (&gone, 1115, "null".to_string()),
+        (&[], 1041, "null".to_string()),
         (&gone, 17, "\"3q2+7w==\"".to_string()),
         (&hex, 17, format!("\"{p}\"")),
         (&hex, 1001, "null".to_string()),
