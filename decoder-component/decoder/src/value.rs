@@ -19,6 +19,7 @@ mod numeric;
 mod placeholder;
 mod resolve;
 mod schema;
+mod shape;
 mod source_type;
 mod temporal;
 mod vector;
@@ -31,12 +32,13 @@ use alloc::vec::Vec;
 
 use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;
+pub(crate) use self::shape::Shape;
 pub(crate) use self::source_type::SourceType;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
 use crate::facts::TypeFacts;
-use crate::options::{BinaryMode, Options};
+use crate::options::Options;
 
 /// The types that are known: built-in ones, and those learnt.
 #[derive(Clone, Debug, Default)]
@@ -139,29 +141,13 @@ impl Rendering {
     }
 
     /// The shape of a column in a topic record, `wit/decoding.wit`.
-    pub(crate) fn shape(&self) -> u8 {
-        shape(&self.writer)
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::of(&self.writer)
     }
 
     /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
-    }
-}
-
-fn shape(writer: &Writer) -> u8 {
-    match writer {
-        Writer::DecimalExact => 1,
-        Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
-        | Writer::UnknownBytes {
-            mode: BinaryMode::Bytes | BinaryMode::Base64,
-            ..
-        } => 2,
-        Writer::DecimalDouble | Writer::Float(_) => 3,
-        Writer::Embedded => 4,
-        Writer::Array(array) => 16 + shape(&array.element),
-        Writer::Vector(_) => 16 + 3,
-        _ => 0,
     }
 }
 

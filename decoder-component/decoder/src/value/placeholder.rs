@@ -38,7 +38,7 @@ pub(super) fn unavailable(writer: &Writer, options: &Options) -> Vec<u8> {
             string(&object, escape, &mut out);
         }
         Writer::Hstore(..) => pair(bytes, escape, &mut out),
-        Writer::Array(array) if array.style != ArrayStyle::Nested => {
+        Writer::Array(array) if !matches!(array.style, ArrayStyle::Nested(_)) => {
             elements(&array.element, bytes, &mut out);
         }
         _ => out.extend_from_slice(b"null"),
