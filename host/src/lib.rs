@@ -42,6 +42,6 @@ pub use config::{Config, Reconnect};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};
-pub use records::{Batch, Column, Event, Position, Topic};
+pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};
 pub use sandbox::COMPONENT;
 pub use stream::{Acknowledger, Stopper, Stream};

@@ -21,6 +21,7 @@ mod numeric;
 mod placeholder;
 mod resolve;
 mod schema;
+mod shape;
 mod source_type;
 mod temporal;
 mod vector;
@@ -34,12 +35,13 @@ use alloc::vec::Vec;
 pub(crate) use self::mapped::MappedAs;
 use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;
+pub(crate) use self::shape::Shape;
 pub(crate) use self::source_type::SourceType;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
 use crate::facts::{TypeFacts, TypeKind};
-use crate::options::{BinaryMode, Options};
+use crate::options::Options;
 
 /// The types that are known: built-in ones, and those learnt.
 #[derive(Clone, Debug, Default)]
@@ -147,8 +149,8 @@ impl Rendering {
     }
 
     /// The shape of a column in a topic record, `wit/decoding.wit`.
-    pub(crate) fn shape(&self) -> u8 {
-        shape(&self.writer)
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::of(&self.writer)
     }
 
     /// What a mapping of the column's values works on.
@@ -164,24 +166,6 @@ impl Rendering {
     /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
-    }
-}
-
-fn shape(writer: &Writer) -> u8 {
-    match writer {
-        Writer::DecimalExact
-        | Writer::DecimalNumber(_)
-        | Writer::Money(numeric::MoneyStyle::Number(_)) => 1,
-        Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
-        | Writer::UnknownBytes {
-            mode: BinaryMode::Bytes | BinaryMode::Base64,
-            ..
-        } => 2,
-        Writer::DecimalDouble(_) | Writer::Float(_) => 3,
-        Writer::Embedded => 4,
-        Writer::Array(array) => 16 + shape(&array.element),
-        Writer::Vector(_) => 16 + 3,
-        _ => 0,
     }
 }
 

@@ -18,8 +18,9 @@ pub(super) struct Array {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArrayStyle {
-    /// Arrays within arrays, to any depth; lower bounds are dropped.
-    Nested,
+    /// Arrays within arrays, to any depth. What they cannot show is a string, the server's text: a
+    /// lower bound other than 1, and dimensions of elements that may be arrays themselves.
+    Nested(Escape),
     /// One dimension, as Debezium.
     Flat {
         /// What an element that is an array itself becomes: its text, or null.
@@ -36,6 +37,9 @@ pub(super) enum ArrayStyle {
 impl Array {
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
         let start = out.len();
+        if let (ArrayStyle::Nested(escape), [b'[', ..]) = (self.style, text) {
+            return write_string(text, escape, out);
+        }
         let mut rest = skip_bounds(text).ok_or(INVALID)?;
         let mut depth = 0_usize;
         loop {
@@ -57,6 +61,13 @@ impl Array {
                         None => out.extend_from_slice(b"null"),
                     }
                     rest = behind;
+                }
+                (ArrayStyle::Nested(escape), [b'{', ..])
+                    if depth == 1
+                        && matches!(self.element, Writer::Array(_) | Writer::Embedded) =>
+                {
+                    out.truncate(start);
+                    return write_string(text, escape, out);
                 }
                 (_, [b'{', behind @ ..]) => {
                     depth += 1;
@@ -213,6 +224,7 @@ mod tests {
     }
 
     const TEXT: Writer = Writer::Text(Escape::Minimal);
+    const NESTED: ArrayStyle = ArrayStyle::Nested(Escape::Minimal);
     const FLAT: ArrayStyle = ArrayStyle::Flat {
         inner: None,
         optional: true,
@@ -225,11 +237,21 @@ mod tests {
         for (text, expected) in [
             ("{}", "[]"),
             ("{1,NULL,-3}", "[1,null,-3]"),
-            ("[0:2]={1,2,3}", "[1,2,3]"),
-            ("[-1:0][2:3]={{1,2},{3,NULL}}", "[[1,2],[3,null]]"),
+            ("[0:2]={1,2,3}", "\"[0:2]={1,2,3}\""),
+            (
+                "[-1:0][2:3]={{1,2},{3,NULL}}",
+                "\"[-1:0][2:3]={{1,2},{3,NULL}}\"",
+            ),
             ("{{{1}}}", "[[[1]]]"),
         ] {
-            let written = array(text, Writer::Integer, ArrayStyle::Nested);
+            let written = array(text, Writer::Integer, NESTED);
+            assert_eq!(written.as_deref(), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("{{1,2},{3,4}}", "\"{{1,2},{3,4}}\""),
+            ("{\"[1,2]\",NULL}", "[[1,2],null]"),
+        ] {
+            let written = array(text, Writer::Embedded, NESTED);
             assert_eq!(written.as_deref(), Ok(expected), "{text}");
         }
         for (text, expected) in [
@@ -239,7 +261,7 @@ mod tests {
             ),
             ("{{a,b},{\"c,d\",NULL}}", r#"[["a","b"],["c,d",null]]"#),
         ] {
-            let written = array(text, TEXT, ArrayStyle::Nested);
+            let written = array(text, TEXT, NESTED);
             assert_eq!(written.as_deref(), Ok(expected), "{text}");
         }
     }
@@ -266,6 +288,7 @@ mod tests {
         };
         for (text, element, style, expected) in [
             ("{{1,2},{3,4}}", Writer::Integer, FLAT, "[null,null]"),
+            ("[0:2]={1,2,3}", Writer::Integer, FLAT, "[1,2,3]"),
             (
                 "{{\"}\",b},{c,NULL}}",
                 TEXT,
@@ -317,9 +340,13 @@ mod tests {
             "{1{2}}",
             "{1\"2\"}",
         ] {
-            for style in [ArrayStyle::Nested, FLAT] {
+            for style in [NESTED, FLAT] {
                 let written = array(text, Writer::Integer, style);
-                assert!(written.is_err() || text.starts_with("{{{"), "{text}");
+                let is_text = style == NESTED && text.starts_with('[');
+                assert!(
+                    written.is_err() || text.starts_with("{{{") || is_text,
+                    "{text}"
+                );
             }
         }
     }

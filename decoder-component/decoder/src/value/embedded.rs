@@ -5,24 +5,18 @@ use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
 
-/// Writes a JSON text as it is, but for line breaks between its tokens: those become spaces, so
-/// that an event stays on one line.
+/// Writes a JSON text as it is, white space and all. What is `null` in it gets one more space in
+/// front, which tells it from SQL's NULL.
 pub(super) fn write_embedded(text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     if !is_json(text) {
         return Err(InvalidValue {
             expected: "a JSON text",
         });
     }
-    let start = out.len();
-    out.extend_from_slice(text);
-    // Within strings there are none that are not escaped.
-    if memchr::memchr2(b'\n', b'\r', text).is_some() {
-        for byte in out.iter_mut().skip(start) {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
+    if text.trim_ascii() == b"null" {
+        out.push(b' ');
     }
+    out.extend_from_slice(text);
     Ok(())
 }
 
@@ -294,10 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn on_one_line() {
-        let mut out = Vec::new();
-        assert_eq!(write_embedded(b"{\"a\":\r\n\"x\\ny\"}", &mut out), Ok(()));
-        assert_eq!(out, b"{\"a\":  \"x\\ny\"}");
+    fn verbatim_but_for_null() {
+        for (text, expected) in [
+            ("{\"a\":\r\n\"x\\ny\"} ", "{\"a\":\r\n\"x\\ny\"} "),
+            ("null", " null"),
+            (" null\n", "  null\n"),
+            ("[null]", "[null]"),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(write_embedded(text.as_bytes(), &mut out), Ok(()));
+            assert_eq!(out, expected.as_bytes());
+        }
         assert!(write_embedded(b"{", &mut Vec::new()).is_err());
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn unavailable(
             string(&object, escape, &mut out);
         }
         Writer::Hstore(..) if !types.is_domain(sent_oid) => pair(bytes, escape, &mut out),
-        Writer::Array(array) if array.style != ArrayStyle::Nested => {
+        Writer::Array(array) if !matches!(array.style, ArrayStyle::Nested(_)) => {
             let element = types.element(sent_oid).unwrap_or(0);
             elements(element, &array.element, options, &mut out);
         }

@@ -1,12 +1,11 @@
 //! Which rendering a type gets: from its OID, its type modifier, the catalogs and the options.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use super::Types;
 use super::array::{Array, ArrayStyle};
 use super::builtin as oid;
-use super::composite::Composite;
+use super::composite::{Attribute, Composite};
 use super::default;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
@@ -15,7 +14,7 @@ use super::numeric::MoneyStyle;
 use super::temporal::{DateStyle, TimeStyle, TimeTzStyle, TimestampStyle, TimestampTzStyle};
 use super::writer::Writer;
 use crate::facts::{TypeFacts, TypeKind};
-use crate::json::{Escape, write_string};
+use crate::json::Escape;
 use crate::options::{DecimalMode, Format, HstoreMode, IntervalMode, Options, TimeMode};
 
 /// A column's type, seen through domains.
@@ -212,7 +211,7 @@ impl Resolver<'_> {
         }
         if let Some(element) = self.types.element(type_oid) {
             let writer = self.native(element, typmod, depth + 1);
-            return self.array(element, writer, ArrayStyle::Nested);
+            return self.array(element, writer, ArrayStyle::Nested(self.escape));
         }
         match type_oid {
             oid::FLOAT4 | oid::FLOAT8 => Writer::Float(FloatStyle::Server),
@@ -246,18 +245,12 @@ impl Resolver<'_> {
             (TypeKind::Base, "hstore") => self.hstore(),
             (TypeKind::Base, "vector" | "halfvec") => Writer::Vector(FloatStyle::Server),
             (TypeKind::Composite, _) => {
-                let attribute = |attribute: &crate::facts::Attribute| {
-                    let mut name = Vec::new();
-                    let written = write_string(attribute.name.as_bytes(), self.escape, &mut name);
-                    debug_assert!(written.is_ok(), "a str is UTF-8");
-                    name.push(b':');
-                    (
-                        name,
-                        self.native(attribute.type_oid, attribute.typmod, depth + 1),
-                    )
-                };
+                let attributes = facts.attributes.iter().map(|attribute| {
+                    let writer = self.native(attribute.type_oid, attribute.typmod, depth + 1);
+                    Attribute::new(&attribute.name, self.escape, writer)
+                });
                 Writer::Composite(Box::new(Composite {
-                    attributes: facts.attributes.iter().map(attribute).collect(),
+                    attributes: attributes.collect(),
                     escape: self.escape,
                 }))
             }

@@ -169,7 +169,7 @@ const SAMPLES: &[Sample] = &[
         "[\"2024-02-29T12:34:56.789Z\"]"),
     (1001, -1, "{\"\\\\x00ff\",NULL}", Some("[\"AP8=\",null]"), "[\"AP8=\",null]"),
     (3807, -1, "{\"{\\\"a\\\": 1}\",\"null\"}", Some(r#"["{\"a\": 1}","null"]"#),
-        r#"[{"a": 1},null]"#),
+        r#"[{"a": 1}, null]"#),
     (1561, 3, "{101,NULL}", Some("null"), r#"["101",null]"#),
     (1020, -1, "{(1,1),(0,0);(2,2),(1,1)}", None, r#"["(1,1),(0,0)","(2,2),(1,1)"]"#),
     (1003, -1, "{n1}", None, "[\"n1\"]"),
@@ -409,8 +409,22 @@ fn shapes_and_types_of_topic_records() {
         (OUTER_PRICE, 1, 1700),
     ] {
         let rendering = Rendering::resolve(type_oid, -1, &types(), &native).unwrap();
-        assert_eq!((rendering.shape(), rendering.type_oid()), (shape, base));
+        let code = rendering.shape().code;
+        assert_eq!((code, rendering.type_oid()), (shape, base));
     }
+}
+
+#[test]
+fn shapes_of_composites() {
+    let native = options(&[("format", "native")]);
+    let rendering = Rendering::resolve(ADDRESSES, -1, &types(), &native).unwrap();
+    let Shape { code, attributes } = rendering.shape();
+    assert_eq!(code, 16 + 5);
+    let attributes: Vec<_> = attributes
+        .iter()
+        .map(|(name, shape)| (name.as_str(), shape.code))
+        .collect();
+    assert_eq!(attributes, [("street", 0), ("no", 0), ("tags", 16)]);
 }
 
 #[test]
