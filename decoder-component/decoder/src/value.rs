@@ -159,7 +159,8 @@ fn shape(writer: &Writer) -> u8 {
         } => 2,
         Writer::DecimalDouble | Writer::Float(_) => 3,
         Writer::Embedded => 4,
-        Writer::Array(array) => 16 + shape(&array.element),
+        // Of arrays in so many others that there is no number for them nothing is said.
+        Writer::Array(array) => shape(&array.element).checked_add(16).unwrap_or(0),
         Writer::Vector(_) => 16 + 3,
         _ => 0,
     }
