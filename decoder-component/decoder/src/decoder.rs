@@ -495,6 +495,10 @@ impl Decoder {
             .transaction
             .as_mut()
             .ok_or_else(|| out_of_sequence("no transaction is open"))?;
+        // The server names each once; named again and again, one gives events without end.
+        if relations.len() > self.relations.len() {
+            return Err(out_of_sequence("more relations than were announced"));
+        }
         let mut truncated = Vec::new();
         for oid in relations {
             truncated.push(
