@@ -326,7 +326,7 @@ impl Driver {
                 stop,
             } = Self::decode_frames(&mut self.engine, frames)
                 .map_err(|error| broken(error, lsn))?;
-            if consumed > bytes || (stop.is_none() && consumed < bytes) {
+            if consumed > bytes || (stop.is_none() && consumed == 0) {
                 return Err(Error::protocol(
                     "the decoder used up another number of bytes",
                 ));

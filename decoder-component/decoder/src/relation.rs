@@ -24,7 +24,7 @@ use crate::value::{Rendering, Types};
 pub(crate) const MESSAGE_TOPIC_ID: u32 = 0;
 
 /// One version of a relation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) topic_id: u32,
     /// The row's columns, in order; those the format leaves out are not among them.

@@ -118,7 +118,8 @@ impl<'a> Replay<'a> {
     fn pass(&mut self) -> Result<Option<Batch>, ReplayError> {
         let to = self.batch_end();
         let capture = self.capture;
-        let frames = capture.span(self.next, to);
+        let from = self.next;
+        let frames = capture.span(from, to);
         let Decoded {
             records,
             consumed,
@@ -127,7 +128,7 @@ impl<'a> Replay<'a> {
         let used = self.advance(consumed);
         let batch = self.read(records, frames)?;
         match stop {
-            None if used == to => {}
+            None if used > from => {}
             None => return Err(self.stalled()),
             Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
             Some(Stop::Replay(xid)) => self.stashed = self.stash.replay(xid).into(),
@@ -154,6 +155,7 @@ impl<'a> Replay<'a> {
         let batch = self.read(records, &frames)?;
         match stop {
             None if consumed == frames.len() => return Ok(batch),
+            None if consumed > 0 => {}
             None | Some(Stop::Replay(_)) => return Err(self.stalled()),
             // The message stands somewhere before the one that commits it.
             Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),

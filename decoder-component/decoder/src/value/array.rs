@@ -7,6 +7,7 @@ use super::hstore::split_quoted;
 use super::writer::Writer;
 use crate::error::InvalidValue;
 use crate::json::{Escape, write_string};
+use crate::limits::DIMENSIONS_MAX;
 
 /// How an array is shown.
 #[derive(Clone, Debug)]
@@ -198,9 +199,6 @@ fn array_length(text: &[u8]) -> Option<usize> {
     }
     None
 }
-
-/// `MAXDIM`, utils/array.h.
-const DIMENSIONS_MAX: usize = 6;
 
 const INVALID: InvalidValue = InvalidValue {
     expected: "an array",

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
+use crate::limits::JSON_DEPTH_MAX;
 
 /// Writes a JSON text as it is, white space and all. What is `null` in it gets one more space in
 /// front, which tells it from SQL's NULL.
@@ -20,7 +21,7 @@ pub(super) fn write_embedded(text: &[u8], out: &mut Vec<u8>) -> Result<(), Inval
     Ok(())
 }
 
-/// Whether it is one JSON text (RFC 8259) in UTF-8, nested no deeper than [`DEPTH_MAX`].
+/// Whether it is one JSON text (RFC 8259) in UTF-8, nested no deeper than [`JSON_DEPTH_MAX`].
 pub(super) fn is_json(text: &[u8]) -> bool {
     (text.is_ascii() || core::str::from_utf8(text).is_ok()) && scan(text).is_some()
 }
@@ -92,7 +93,7 @@ struct Open {
 
 impl Open {
     fn push(&mut self, object: bool) -> Option<()> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= JSON_DEPTH_MAX {
             return None;
         }
         if self.depth > 0 && self.depth.is_multiple_of(64) {
@@ -193,9 +194,6 @@ fn skip_space(text: &[u8]) -> &[u8] {
     text.get(space.count()..).unwrap_or_default()
 }
 
-/// PostgreSQL's parser is recursive and ends at `max_stack_depth`, far below this.
-pub(super) const DEPTH_MAX: usize = 1 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +267,7 @@ mod tests {
 
     #[test]
     fn any_depth_without_recursion() {
-        for depth in [1, 63, 64, 65, 127, 128, 129, 1000, DEPTH_MAX] {
+        for depth in [1, 63, 64, 65, 127, 128, 129, 1000, JSON_DEPTH_MAX] {
             let mut text = Vec::new();
             for level in 0..depth {
                 text.extend_from_slice(if level % 3 == 0 { b"{\"a\":" } else { b"[" });
@@ -284,7 +282,7 @@ mod tests {
             text.push(b'x');
             assert!(!is_json(&text), "{depth}");
         }
-        assert!(!is_json(&alloc::vec![b'['; DEPTH_MAX + 1]));
+        assert!(!is_json(&alloc::vec![b'['; JSON_DEPTH_MAX + 1]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::decimal_number::{write_number, write_scaled_number};
 use super::number::{DecimalText, write_double, write_special};
 use crate::error::InvalidValue;
 use crate::json::{BASE64, append, write_base64, write_base64_word};
+use crate::limits::{NUMERIC_FRACTION_DIGITS_MAX, NUMERIC_INTEGER_DIGITS_MAX};
 
 /// Writes `numeric(p,s)` as a Connect `Decimal` of scale `s`. What it cannot hold is null.
 #[inline]
@@ -158,7 +159,13 @@ pub(super) fn write_money(
 #[inline]
 pub(super) fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
     match DecimalText::parse(text) {
-        Some(number) if number.exponent.is_none() => Ok(Some(number)),
+        Some(number)
+            if number.exponent.is_none()
+                && number.integer.len() <= NUMERIC_INTEGER_DIGITS_MAX
+                && number.fraction.len() <= NUMERIC_FRACTION_DIGITS_MAX =>
+        {
+            Ok(Some(number))
+        }
         None if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => Ok(None),
         _ => Err(INVALID),
     }
@@ -251,8 +258,12 @@ fn write_small(magnitude: u64, negative: bool, out: &mut Vec<u8>) {
 fn write_large(number: &DecimalText<'_>, zeros: usize, out: &mut Vec<u8>) {
     // Little-endian words; as long as the digits want.
     let mut words: Vec<u64> = Vec::new();
+    let all = number.integer.len().saturating_add(number.fraction.len());
     let digits = number.integer.iter().chain(number.fraction).copied();
-    let mut digits = digits.chain(core::iter::repeat_n(b'0', zeros));
+    // A few digits may stand for a number with very many zeros, which are cheaper than digits.
+    let trailing = digits.clone().rev().take_while(|&digit| digit == b'0');
+    let trailing = trailing.count();
+    let mut digits = digits.take(all - trailing);
     loop {
         let (mut chunk, mut power) = (0_u64, 1_u64);
         for digit in digits.by_ref().take(SMALL_DIGITS_MAX) {
@@ -264,6 +275,7 @@ fn write_large(number: &DecimalText<'_>, zeros: usize, out: &mut Vec<u8>) {
         }
         multiply_add(&mut words, power, chunk);
     }
+    multiply_by_power_of_ten(&mut words, zeros.saturating_add(trailing));
     if number.negative {
         let mut carry = true;
         for word in &mut words {
@@ -301,6 +313,24 @@ fn multiply_add(words: &mut Vec<u64>, factor: u64, summand: u64) {
         words.push(carry);
     }
 }
+
+/// By that of five, and shifted: half as many bits to multiply.
+fn multiply_by_power_of_ten(words: &mut Vec<u64>, exponent: usize) {
+    if words.is_empty() {
+        return;
+    }
+    for _ in 0..exponent / 27 {
+        multiply_add(words, FIVE_TO_27, 0);
+    }
+    for _ in 0..exponent % 27 {
+        multiply_add(words, 5, 0);
+    }
+    multiply_add(words, 1 << (exponent % 64), 0);
+    words.splice(..0, core::iter::repeat_n(0, exponent / 64));
+}
+
+/// The largest power of five of less than 2^64.
+const FIVE_TO_27: u64 = 5_u64.pow(27);
 
 fn low_half(wide: u128) -> u64 {
     u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()
@@ -391,6 +421,8 @@ mod tests {
             ("32768", 0, "\"AIAA\""),
             ("1.5", 3, "\"Bdw=\""),
             ("0.12345678901234567890", 20, "\"AKtUqYzrHwrS\""),
+            ("1000000000000000000000", 0, "\"NjXJrcXeoAAA\""),
+            ("-100000000000000000000", 2, "\"/eHmHzZFTcAAAA==\""),
             (
                 "99999999999999999999999999999999999999",
                 0,

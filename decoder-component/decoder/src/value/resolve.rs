@@ -1,6 +1,7 @@
 //! Which rendering a type gets: from its OID, its type modifier, the catalogs and the options.
 
 use alloc::boxed::Box;
+use core::cell::Cell;
 
 use super::Types;
 use super::array::{Array, ArrayStyle};
@@ -15,6 +16,7 @@ use super::temporal::{DateStyle, TimeStyle, TimeTzStyle, TimestampStyle, Timesta
 use super::writer::Writer;
 use crate::facts::{TypeFacts, TypeKind};
 use crate::json::Escape;
+use crate::limits::{TYPE_DEPTH_MAX, TYPE_PARTS_MAX};
 use crate::options::{DecimalMode, Format, HstoreMode, IntervalMode, Options, TimeMode};
 
 /// A column's type, seen through domains.
@@ -37,6 +39,7 @@ pub(super) fn resolve(
         types,
         options,
         escape: Escape::for_format(options.format),
+        parts_left: Cell::new(TYPE_PARTS_MAX),
     };
     let writer = match options.format {
         Format::Debezium => resolver.debezium(type_oid, typmod)?,
@@ -52,7 +55,7 @@ pub(super) fn resolve(
 
 /// Sees through a domain, and domains over it.
 pub(super) fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
-    for _ in 0..DEPTH_MAX {
+    for _ in 0..TYPE_DEPTH_MAX {
         match types.learnt(type_oid) {
             Some(TypeFacts {
                 kind: TypeKind::Domain,
@@ -72,6 +75,8 @@ struct Resolver<'a> {
     types: &'a Types,
     options: &'a Options,
     escape: Escape,
+    /// Parts of the type that may still be looked into.
+    parts_left: Cell<usize>,
 }
 
 impl Resolver<'_> {
@@ -206,9 +211,11 @@ impl Resolver<'_> {
 
     fn native(&self, type_oid: u32, typmod: i32, depth: usize) -> Writer {
         let (type_oid, typmod) = base(type_oid, typmod, self.types);
-        if depth > DEPTH_MAX {
+        let parts_left = self.parts_left.get();
+        if depth > TYPE_DEPTH_MAX || parts_left == 0 {
             return self.text();
         }
+        self.parts_left.set(parts_left - 1);
         if let Some(element) = self.types.element(type_oid) {
             let writer = self.native(element, typmod, depth + 1);
             return self.array(element, writer, ArrayStyle::Nested(self.escape));
@@ -360,6 +367,3 @@ fn fraction_digits(typmod: i32) -> u8 {
 
 /// `VARHDRSZ`, c.h.
 const VARHDRSZ: i32 = 4;
-
-/// Domains over domains and composites in composites that are looked into.
-const DEPTH_MAX: usize = 32;
