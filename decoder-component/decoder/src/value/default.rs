@@ -89,9 +89,33 @@ pub(super) fn default(writer: &Writer, expression: &str) -> Option<Vec<u8>> {
         {
             value.extend_from_slice(end_of_time(writer, &literal)?);
         }
+        Writer::Date(_) | Writer::Timestamp(_) | Writer::TimestampTz(_) => {
+            let whole = whole_time(writer, &literal);
+            writer.write(whole.as_bytes(), &mut value).ok()?;
+        }
         _ => writer.write(literal.as_bytes(), &mut value).ok()?,
     }
     if value == b"null" { None } else { Some(value) }
+}
+
+/// A date, a time or both as a text of the writer's type: what a cast does in the server, the
+/// driver does in Debezium. The session's time zone is UTC.
+fn whole_time(writer: &Writer, literal: &str) -> String {
+    let (literal, era) = match literal.strip_suffix(" BC") {
+        Some(literal) => (literal, " BC"),
+        None => (literal, ""),
+    };
+    let (date, time) = match literal.split_once(' ') {
+        Some(both) => both,
+        None if literal.contains(':') => ("1970-01-01", literal),
+        None => (literal, "00:00:00"),
+    };
+    let time = time.strip_suffix("+00").unwrap_or(time);
+    match writer {
+        Writer::Date(_) => format!("{date}{era}"),
+        Writer::Timestamp(_) => format!("{date} {time}{era}"),
+        _ => format!("{date} {time}+00{era}"),
+    }
 }
 
 /// JSON of what the driver takes for the end of time or of the day: Java's own, which overflow in
@@ -378,6 +402,46 @@ mod tests {
             (Writer::Bit, "'1'::\"bit\"", Some("true")),
             (Writer::Money(MoneyStyle::Decimal(2)), "5", None),
             (Writer::Point, "'(1,2)'::point", None),
+        ] {
+            let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
+            assert_eq!(json.as_deref(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn times_of_another_type() {
+        for (writer, expression, expected) in [
+            (MICROS, "'2020-03-04'::date", Some("1583280000000000")),
+            (
+                MICROS,
+                "('1970-01-02'::date + '01:02:03'::time)",
+                Some("86400000000"),
+            ),
+            (
+                MICROS,
+                "(CURRENT_DATE + '01:02:03.4'::time)",
+                Some("3723400000"),
+            ),
+            (
+                MICROS,
+                "'1970-01-01 00:00:01+00'::timestamptz",
+                Some("1000000"),
+            ),
+            (MICROS, "'1970-01-01 00:00:01+02'::timestamptz", None),
+            (DAYS, "'2020-03-04 05:06:07.891'::timestamp", Some("18325")),
+            (DAYS, "'0044-03-15 01:02:03 BC'::timestamp", Some("-735160")),
+            (DAYS, "'2020-03-04 03:06:07+00'::timestamptz", Some("18325")),
+            (
+                TZ,
+                "'2020-03-04'::date",
+                Some("\"2020-03-04T00:00:00.000000Z\""),
+            ),
+            (
+                TZ,
+                "'0044-03-15 BC'::date",
+                Some("\"-0043-03-15T00:00:00.000000Z\""),
+            ),
+            (TZ, "'1 day'::interval", None),
         ] {
             let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
             assert_eq!(json.as_deref(), expected, "{expression}");

@@ -38,11 +38,11 @@ pub(super) enum Writer {
     Date(DateStyle),
     /// Of this scale.
     Decimal(u16),
+    /// Of this scale, as a number.
+    DecimalNumber(u16),
     /// Of this scale, if it is constrained: for what stands in for a value.
     DecimalDouble(Option<u16>),
     DecimalExact,
-    /// Of this scale, as a number.
-    DecimalNumber(u16),
     /// Of this scale, if it is constrained.
     DecimalString(Option<u16>),
     Embedded,
