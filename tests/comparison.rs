@@ -197,15 +197,18 @@ impl<'a> Differ<'a> {
         })
     }
 
-    /// Whether a row's or key's column may differ; the example is noted. (A tombstone's key has no
-    /// table beside it.)
+    /// Whether a row's or key's column may differ; the example is noted. Tombstones and rows on their
+    /// own do not say of which table they are.
     fn is_deviation(&mut self, path: &str, name: &str, expected: &Value, actual: &Value) -> bool {
         let row = path.replace(".payload", "");
-        if !matches!(row.as_str(), "key" | "value.before" | "value.after") {
+        if !matches!(
+            row.as_str(),
+            "key" | "value" | "value.before" | "value.after"
+        ) {
             return false;
         }
         let found = self.allowed.iter().position(|allowed| {
-            allowed.column == name && (allowed.table == self.table || path == "key")
+            allowed.column == name && (allowed.table == self.table || self.table.is_empty())
         });
         let Some(index) = found else {
             return false;
