@@ -14,7 +14,7 @@ HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
 	--package pgoutput-decoder-tests
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
-SOURCES := python tests examples scripts/component
+SOURCES := python tests examples scripts/component scripts/fuzz
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,8 +42,8 @@ check: lint test ## Exactly what CI runs.
 test: bootstrap test-decoder test-host test-python ## All tests that every change must pass.
 
 .PHONY: test-decoder
-test-decoder: ## The decoder's own tests, in the dev profile.
-	$(CARGO) test --locked --package pgoutput-decoder
+test-decoder: ## The decoder's own tests, its properties and its fuzz corpus, in the dev profile.
+	$(CARGO) test --locked --package pgoutput-decoder --package pgoutput-decoder-fuzz
 
 .PHONY: test-host
 test-host: ## Host, command, sandbox and vectors, beside a throw-away PostgreSQL.
@@ -54,7 +54,15 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test ## Every test there is, the long ones too.
+test-full: test test-damage ## Every test there is, the long ones too.
+
+.PHONY: test-damage
+test-damage: ## Every prefix and every flipped byte of every vector: minutes.
+	$(CARGO) test --locked --profile fuzz --package pgoutput-decoder-fuzz --test vectors -- --ignored
+
+.PHONY: fuzz
+fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
+	scripts/fuzz $(or $(SECONDS),600) $(if $(KEEP),--keep)
 
 .PHONY: vectors
 vectors: bootstrap ## The score against Debezium's own output.

@@ -197,8 +197,8 @@ impl<'a> Differ<'a> {
         })
     }
 
-    /// Whether a row's or key's column may differ; the example is noted. Tombstones and rows on their
-    /// own do not say of which table they are.
+    /// Whether a row's or key's column may differ; the example is noted. Tombstones and rows on
+    /// their own do not say of which table they are.
     fn is_deviation(&mut self, path: &str, name: &str, expected: &Value, actual: &Value) -> bool {
         let row = path.replace(".payload", "");
         if !matches!(

@@ -17,12 +17,17 @@ const COLUMNS_MAX: usize = 100;
 const ARROWS: &[(&str, &[&str])] = &[
     ("pgoutput-decoder", &[]),
     ("pgoutput-decoder-component", &["pgoutput-decoder"]),
+    ("pgoutput-decoder-fuzz", &["pgoutput-decoder"]),
     // Only the feature `native`: the host has the component as bytes.
     ("pgoutput-decoder-host", &["pgoutput-decoder (optional)"]),
     ("pgoutput-decoder-python", &["pgoutput-decoder-host"]),
     (
         "pgoutput-decoder-tests",
-        &["pgoutput-decoder", "pgoutput-decoder-host"],
+        &[
+            "pgoutput-decoder",
+            "pgoutput-decoder-fuzz",
+            "pgoutput-decoder-host",
+        ],
     ),
 ];
 
@@ -311,7 +316,8 @@ fn tracked() -> Vec<PathBuf> {
 fn texts(extensions: &[&str]) -> impl Iterator<Item = (PathBuf, String)> {
     let wanted = |path: &PathBuf| {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
-        let recorded = path.starts_with("tests/vectors") && path.components().count() > 3;
+        let recorded = path.starts_with("tests/vectors") && path.components().count() > 3
+            || path.starts_with("tests/fuzz/corpus");
         extensions.contains(&extension.as_ref()) && !recorded
     };
     let paths: Vec<PathBuf> = tracked().into_iter().filter(wanted).collect();

@@ -240,6 +240,10 @@ impl Decoder {
         let last_commit = self.source_facts.last_commit.unwrap_or_default();
         saved.extend_from_slice(&last_commit.0.to_le_bytes());
         saved.extend_from_slice(&self.source_facts.commit_ts_us.to_le_bytes());
+        if let Some((name, lsn)) = &self.source_facts.origin {
+            saved.extend_from_slice(&lsn.0.to_le_bytes());
+            saved.extend_from_slice(name.as_bytes());
+        }
         saved
     }
 
@@ -253,16 +257,24 @@ impl Decoder {
             return Err(RestoreError::Corrupt);
         };
         let (last_commit, rest) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
-        let commit_ts: [u8; 8] = rest.try_into().map_err(|_| RestoreError::Corrupt)?;
+        let (commit_ts, rest) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
         let last_commit = match (seen, Lsn(u64::from_le_bytes(*last_commit))) {
             (0, Lsn(0)) => None,
             (1, lsn) => Some(lsn),
             _ => return Err(RestoreError::Corrupt),
         };
+        let origin = if rest.is_empty() {
+            None
+        } else {
+            let (lsn, name) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
+            let name = str::from_utf8(name).map_err(|_| RestoreError::Corrupt)?;
+            Some((name.into(), Lsn(u64::from_le_bytes(*lsn))))
+        };
         self.source_facts = SourceFacts {
             last_commit,
-            commit_ts_us: i64::from_le_bytes(commit_ts),
-            ..SourceFacts::default()
+            commit_ts_us: i64::from_le_bytes(*commit_ts),
+            origin,
+            xid: None,
         };
         self.source_stale = true;
         Ok(())

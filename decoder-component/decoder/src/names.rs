@@ -11,7 +11,7 @@ pub(crate) enum NameAdjustment {
     None,
     /// What Avro does not take becomes an underscore.
     Avro,
-    /// It becomes `_uXXXX`, and so does the underscore at the beginning.
+    /// It becomes `_u` and four hex digits, and so does the underscore at the beginning.
     AvroUnicode,
 }
 
