@@ -54,7 +54,11 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test ## Every test there is, the long ones too.
+test-full: test test-large ## Every test there is, the long ones too.
+
+.PHONY: test-large
+test-large: build ## A transaction of 2 GB through the command: its memory and its files.
+	$(PYTHON) tests/large_transaction.py
 
 .PHONY: vectors
 vectors: bootstrap ## The score against Debezium's own output; BLESS=1 shortens the list of failures.
