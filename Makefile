@@ -61,7 +61,7 @@ test-large: build ## A transaction of 2 GB through the command: its memory and i
 	$(PYTHON) tests/large_transaction.py
 
 .PHONY: vectors
-vectors: bootstrap ## The score against Debezium's own output; BLESS=1 shortens the list of failures.
+vectors: bootstrap ## The score against Debezium's own output.
 	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score
 
 .PHONY: bench-quick

@@ -94,18 +94,18 @@ impl Case {
         })
     }
 
-    /// Decodes a capture. What could be decoded before an error is lost with it.
+    /// Decodes a capture, with `more` options than the case's. What could be decoded before an
+    /// error is lost with it.
     pub fn decode(
         &self,
         recorded: &Recorded,
         capture: &str,
         engine: EngineKind,
-        schemas: bool,
+        more: &[(&str, &str)],
     ) -> Result<Vec<Value>, String> {
         let mut options = self.options.clone();
-        if schemas {
-            options.push(("schemas.enable".to_owned(), "true".to_owned()));
-        }
+        let more = more.iter().copied();
+        options.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let mut engine = Engine::open(engine, &options).map_err(chain)?;
         let capture = Capture::open(&self.folder.join(capture)).map_err(chain)?;
         let mut replay = Replay::new(&mut engine, &capture, &recorded.catalog, self.at);

@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::deviations::Deviation;
+use crate::deviations::Allowed;
 use crate::mask::{Mask, VOLATILE, is_heartbeat};
 use crate::number;
 
@@ -23,8 +23,8 @@ pub struct Comparison {
     pub equal: usize,
     /// The first difference of each of the others.
     pub differences: Vec<String>,
-    /// Indexes of the deviations that were met.
-    pub deviations: Vec<usize>,
+    /// Indexes of what was allowed and whose example was met.
+    pub met: Vec<usize>,
 }
 
 impl Comparison {
@@ -47,11 +47,11 @@ pub fn parse_lines(text: &str) -> Result<Vec<Value>, String> {
         .collect()
 }
 
-/// Compares `actual` events with Debezium's. The deviations are those of the case.
+/// Compares `actual` events with Debezium's. In the columns allowed, rows and keys may differ.
 pub fn compare(
     mut expected: Vec<Value>,
     mut actual: Vec<Value>,
-    deviations: &[Deviation],
+    allowed: &[Allowed<'_>],
 ) -> Comparison {
     if let Some(sample) = sample(&expected, &actual) {
         actual = sample;
@@ -69,7 +69,8 @@ pub fn compare(
         ..Comparison::default()
     };
     let mut differ = Differ {
-        deviations,
+        allowed,
+        table: "",
         met: Vec::new(),
     };
     for index in 0..expected.len().max(actual.len()) {
@@ -90,7 +91,7 @@ pub fn compare(
     }
     differ.met.sort_unstable();
     differ.met.dedup();
-    comparison.deviations = differ.met;
+    comparison.met = differ.met;
     comparison
 }
 
@@ -108,12 +109,16 @@ fn sample(expected: &[Value], actual: &[Value]) -> Option<Vec<Value>> {
 }
 
 struct Differ<'a> {
-    deviations: &'a [Deviation],
+    allowed: &'a [Allowed<'a>],
+    /// Of the event that is looked at.
+    table: &'a str,
     met: Vec<usize>,
 }
 
-impl Differ<'_> {
-    fn event(&mut self, expected: &Value, actual: &Value) -> Option<String> {
+impl<'a> Differ<'a> {
+    fn event(&mut self, expected: &'a Value, actual: &Value) -> Option<String> {
+        let table = expected.pointer("/value/source/table");
+        self.table = table.and_then(Value::as_str).unwrap_or_default();
         let no_headers = Value::Object(Map::new());
         ["topic", "key", "value", "headers"]
             .into_iter()
@@ -192,17 +197,24 @@ impl Differ<'_> {
         })
     }
 
-    /// Whether a row's or key's column differs as `deviations.toml` says, which is noted.
+    /// Whether a row's or key's column may differ; the example is noted. (A tombstone's key has no
+    /// table beside it.)
     fn is_deviation(&mut self, path: &str, name: &str, expected: &Value, actual: &Value) -> bool {
         let row = path.replace(".payload", "");
         if !matches!(row.as_str(), "key" | "value.before" | "value.after") {
             return false;
         }
-        let found = self.deviations.iter().position(|deviation| {
-            deviation.column == name && deviation.debezium == *expected && deviation.ours == *actual
+        let found = self.allowed.iter().position(|allowed| {
+            allowed.column == name && (allowed.table == self.table || path == "key")
         });
-        self.met.extend(found);
-        found.is_some()
+        let Some(index) = found else {
+            return false;
+        };
+        let example = self.allowed.get(index).and_then(|allowed| allowed.example);
+        if example == Some((expected, actual)) {
+            self.met.push(index);
+        }
+        true
     }
 }
 
@@ -329,24 +341,26 @@ mod tests {
     }
 
     #[test]
-    fn a_deviation_is_met_only_by_the_values_it_names() {
-        let row = |name: &Value| event(&json!({"op": "c", "after": {"n": name}}));
-        let deviation = Deviation {
-            case: "c".into(),
-            column: "n".into(),
-            debezium: Value::Null,
-            ours: json!("x"),
-            why: "lost".into(),
+    fn a_deviation_is_of_its_column_and_met_by_its_example() {
+        let row = |name: &str, value: &Value| {
+            event(&json!({"op": "c", "after": {name: value}, "source": {"table": "t"}}))
         };
-        let outcome = |ours: &Value| {
-            let deviations = [deviation.clone()];
-            compare(vec![row(&Value::Null)], vec![row(ours)], &deviations)
+        let (null, text) = (Value::Null, json!("x"));
+        let outcome = |name: &str, ours: &Value| {
+            let allowed = Allowed {
+                table: "t",
+                column: "n",
+                example: Some((&null, &text)),
+            };
+            compare(vec![row(name, &null)], vec![row(name, ours)], &[allowed])
         };
-        let met = outcome(&json!("x"));
+        let met = outcome("n", &text);
         assert!(met.is_equal());
-        assert_eq!(met.deviations, [0]);
-        assert!(!outcome(&json!("y")).is_equal());
-        assert!(outcome(&Value::Null).deviations.is_empty());
+        assert_eq!(met.met, [0]);
+        let other = outcome("n", &json!("y"));
+        assert!(other.is_equal() && other.met.is_empty());
+        assert!(outcome("n", &null).met.is_empty());
+        assert!(!outcome("m", &text).is_equal());
     }
 
     #[test]

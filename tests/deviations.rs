@@ -5,19 +5,31 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One place where Debezium loses or corrupts data and we do not.
+/// One rule of Debezium's that loses or corrupts data, and that we do not follow.
 #[derive(Clone, Debug)]
 pub struct Deviation {
-    /// Folder of the case.
-    pub case: String,
-    /// Column of the row or the key.
-    pub column: String,
-    /// What Debezium prints.
+    /// PostgreSQL's type whose values it is about.
+    pub type_name: String,
+    /// Columns of rows or keys that may show it, as `case/table.column`; the case may be the
+    /// beginning of several before `*`. In the first one stands the example.
+    columns: Vec<String>,
+    /// What Debezium prints of the example.
     pub debezium: Value,
     /// What we print.
     pub ours: Value,
     /// Why ours is better.
     pub why: String,
+}
+
+/// What a deviation says of one column.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed<'a> {
+    /// Name of the table.
+    pub table: &'a str,
+    /// Name of the column.
+    pub column: &'a str,
+    /// What Debezium and what we print in one row of it.
+    pub example: Option<(&'a Value, &'a Value)>,
 }
 
 #[derive(Deserialize)]
@@ -30,11 +42,15 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    case: String,
+    #[serde(rename = "type")]
+    type_name: String,
     column: String,
     debezium: String,
     ours: String,
     why: String,
+    /// Further columns.
+    #[serde(default)]
+    also: Vec<String>,
 }
 
 impl Deviation {
@@ -46,19 +62,58 @@ impl Deviation {
 
     fn parse(text: &str) -> Result<Vec<Self>, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        if file.deviation.len() > ENTRIES_MAX {
+            return Err(format!("more than {ENTRIES_MAX} entries"));
+        }
         let json = |text: &str| serde_json::from_str(text).map_err(|e| format!("{text}: {e}"));
         let deviation = |entry: Entry| {
+            let columns = [entry.column].into_iter().chain(entry.also);
+            let columns: Vec<String> = columns.collect();
+            if let Some(name) = columns.iter().find(|name| split(name).is_none()) {
+                return Err(format!("{name}: no case/table.column"));
+            }
             Ok(Self {
+                type_name: entry.type_name,
+                columns,
                 debezium: json(&entry.debezium)?,
                 ours: json(&entry.ours)?,
-                case: entry.case,
-                column: entry.column,
                 why: entry.why,
             })
         };
         file.deviation.into_iter().map(deviation).collect()
     }
+
+    /// What it says of the columns of a case.
+    pub fn of_case<'a>(&'a self, case: &'a str) -> impl Iterator<Item = Allowed<'a>> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter_map(move |(index, name)| {
+            let (cases, table, column) = split(name)?;
+            matches(cases, case).then_some(Allowed {
+                table,
+                column,
+                example: (index == 0).then_some((&self.debezium, &self.ours)),
+            })
+        })
+    }
 }
+
+/// Case, table and column.
+fn split(name: &str) -> Option<(&str, &str, &str)> {
+    let (cases, column) = name.split_once('/')?;
+    let (table, column) = column.split_once('.')?;
+    Some((cases, table, column))
+}
+
+/// Whether `name` is what `pattern` says: all of it, or its beginning before `*`.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    }
+}
+
+/// Rules of Debezium's that are not followed: more would be another product.
+const ENTRIES_MAX: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -66,14 +121,25 @@ mod tests {
 
     #[test]
     fn values_are_json_in_strings() {
-        let text = "[[deviation]]\ncase = 'a'\ncolumn = 'c'\ndebezium = 'null'\nours = '\"x\"'\n\
-                    why = 'the name is lost'\n";
+        let text = "[[deviation]]\ntype = 'name'\ncolumn = 'a/t.c'\ndebezium = 'null'\n\
+                    ours = '\"x\"'\nwhy = 'the name is lost'\nalso = ['b*/t.d', 'bb/u.e']\n";
         let deviations = Deviation::parse(text).unwrap();
         assert_eq!(deviations.len(), 1);
         assert_eq!(deviations[0].debezium, Value::Null);
         assert_eq!(deviations[0].ours, Value::from("x"));
+        let columns = |case| -> Vec<_> {
+            let allowed = deviations[0].of_case(case);
+            allowed
+                .map(|allowed| (allowed.table, allowed.column, allowed.example.is_some()))
+                .collect()
+        };
+        assert_eq!(columns("a"), [("t", "c", true)]);
+        assert_eq!(columns("bb"), [("t", "d", false), ("u", "e", false)]);
+        assert_eq!(columns("bc"), [("t", "d", false)]);
         assert!(Deviation::parse(&text.replace("'null'", "'nul'")).is_err());
         assert!(Deviation::parse(&text.replace("why", "because")).is_err());
+        assert!(Deviation::parse(&text.replace("b*/t", "b*")).is_err());
+        assert!(Deviation::parse(&text.repeat(13)).is_err());
         assert!(Deviation::parse("# none\n").unwrap().is_empty());
     }
 }

@@ -8,4 +8,4 @@ mod number;
 
 pub use self::cases::{Case, Recorded, cases, folder};
 pub use self::comparison::{Comparison, compare, parse_lines};
-pub use self::deviations::Deviation;
+pub use self::deviations::{Allowed, Deviation, matches};

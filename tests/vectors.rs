@@ -1,20 +1,17 @@
 //! Every case of `vectors/`, every capture of it, through both engines: the events must be those
 //! that Debezium wrote; so must those with schemas, as far as they are known.
 //!
-//! `expected_failures.txt` names what does not hold yet. A name in it that passes is an error, so
-//! the list can only get shorter; `BLESS=1 make vectors` takes out what passes and adds nothing.
-//!
 //! `--score` prints a line a capture instead of a line a test, and the score.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use pgoutput_decoder_host::engine::EngineKind;
-use pgoutput_decoder_tests::{Case, Comparison, Deviation, cases, compare, folder};
+use pgoutput_decoder_tests::{
+    Allowed, Case, Comparison, Deviation, cases, compare, folder, matches,
+};
 
 /// Captures that cannot be compared: case, or its beginning before `*`; captures, likewise; why.
 const EXEMPT: &[(&str, &str, &str)] = &[
@@ -27,6 +24,21 @@ const EXEMPT: &[(&str, &str, &str)] = &[
         "incremental-snapshot",
         "*",
         "its rows were read from the server, not from the stream",
+    ),
+    (
+        "key-types",
+        "pgoutput+default",
+        "a key of type name, which is always null, has no changes with Debezium",
+    ),
+    (
+        "key-types",
+        "pgoutput.binary+default",
+        "a key of type name, which is always null, has no changes with Debezium",
+    ),
+    (
+        "key-types-modes",
+        "pgoutput+default",
+        "a key of type name, which is always null, has no changes with Debezium",
     ),
     (
         "schema-change-live",
@@ -55,11 +67,6 @@ const EXEMPT: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const ENGINES: [(EngineKind, &str); 2] = [
-    (EngineKind::Native, "native"),
-    (EngineKind::Component, "component"),
-];
-
 /// Differences shown of one capture.
 const DIFFERENCES_MAX: usize = 10;
 
@@ -80,19 +87,13 @@ fn main() -> ExitCode {
 struct Vectors {
     cases: Vec<Case>,
     deviations: Vec<Deviation>,
-    expected_failures: BTreeSet<String>,
 }
 
 impl Vectors {
     fn read() -> Result<Self, String> {
-        let text = std::fs::read_to_string(list()).map_err(|error| error.to_string())?;
-        let names = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         Ok(Self {
             cases: cases()?,
             deviations: Deviation::read(&folder().join("deviations.toml"))?,
-            expected_failures: names.map(str::to_owned).collect(),
         })
     }
 
@@ -109,201 +110,142 @@ impl Vectors {
         })
     }
 
-    fn run(
-        &self,
-        case: &Case,
-        capture: &str,
-        engine: EngineKind,
-        schemas: bool,
-    ) -> Result<Comparison, String> {
-        let recorded = case.read(schemas)?;
-        let actual = case.decode(&recorded, &format!("{capture}.jsonl"), engine, schemas)?;
-        let deviations = self.of_case(case);
-        let mut comparison = compare(recorded.events, actual, &deviations);
-        // The plain capture shows each of them; an entry that nothing meets is out of date.
-        let met = &comparison.deviations;
-        let unmet = (0..deviations.len()).filter(|index| !met.contains(index));
-        let unmet: Vec<_> = unmet.filter_map(|index| deviations.get(index)).collect();
-        if let ("pgoutput", false, Some(deviation)) = (capture, schemas, unmet.first()) {
-            return Err(format!(
-                "deviations.toml: column {} is not met",
-                deviation.column
-            ));
+    fn run(&self, case: &Case, capture: &str, run: Run) -> Result<Comparison, String> {
+        let recorded = case.read(run.schemas)?;
+        let mut options = Vec::new();
+        if run.schemas {
+            options.push(("schemas.enable", "true"));
+        }
+        let mut allowed = Vec::new();
+        if run.strict {
+            options.push(("debezium.compatibility", "strict"));
+        } else {
+            let deviations = self.deviations.iter();
+            allowed.extend(deviations.flat_map(|deviation| deviation.of_case(&case.name)));
+        }
+        let file = format!("{capture}.jsonl");
+        let actual = case.decode(&recorded, &file, run.engine, &options)?;
+        let mut comparison = compare(recorded.events, actual, &allowed);
+        // The plain capture shows the example; one that nothing meets is out of date.
+        let met = |index: usize| comparison.met.contains(&index);
+        let mut examples = allowed.iter().enumerate();
+        let unmet = examples.find(|(index, of)| of.example.is_some() && !met(*index));
+        if let ("pgoutput", Some((_, unmet))) = (capture, unmet) {
+            let Allowed { table, column, .. } = unmet;
+            return Err(format!("deviations.toml: {table}.{column} is not met"));
         }
         comparison.differences.truncate(DIFFERENCES_MAX);
         Ok(comparison)
     }
+}
 
-    fn of_case(&self, case: &Case) -> Vec<Deviation> {
-        let of_case = |deviation: &&Deviation| deviation.case == case.name;
-        self.deviations.iter().filter(of_case).cloned().collect()
+/// One way to decode a capture.
+#[derive(Clone, Copy)]
+struct Run {
+    engine: EngineKind,
+    schemas: bool,
+    /// Bug for bug. Without it, as users have it, the columns in `deviations.toml` differ and no
+    /// others.
+    strict: bool,
+    label: &'static str,
+}
+
+const RUNS: [Run; 5] = [
+    Run::new(EngineKind::Native, false, true, "native"),
+    Run::new(EngineKind::Component, false, true, "component"),
+    Run::new(EngineKind::Native, true, true, "native+schemas"),
+    Run::new(EngineKind::Component, true, true, "component+schemas"),
+    Run::new(EngineKind::Native, false, false, "default"),
+];
+
+impl Run {
+    const fn new(engine: EngineKind, schemas: bool, strict: bool, label: &'static str) -> Self {
+        Self {
+            engine,
+            schemas,
+            strict,
+            label,
+        }
     }
+}
+
+/// The ways to decode a capture: with schemas where Debezium's are known.
+fn runs(case: &Case, capture: &str) -> impl Iterator<Item = Run> {
+    let schemas = case.has_schemas && !exempt(&case.name, &format!("{capture}+schemas"));
+    let default = !exempt(&case.name, &format!("{capture}+default"));
+    let runs = RUNS.into_iter();
+    runs.filter(move |run| (schemas || !run.schemas) && (default || run.strict))
 }
 
 fn trials() -> Result<Vec<Trial>, String> {
     let vectors = Arc::new(Vectors::read()?);
     let mut trials = Vec::new();
-    let mut unknown = vectors.expected_failures.clone();
     for (case, capture) in vectors.captures() {
-        for Run {
-            engine,
-            schemas,
-            name,
-            ..
-        } in runs(case, capture)
-        {
-            let fails = unknown.remove(&name);
-            let (vectors, case) = (Arc::clone(&vectors), case.clone());
-            let capture = capture.to_owned();
+        for run in runs(case, capture) {
+            let (vectors, case, capture) = (Arc::clone(&vectors), case.clone(), capture.to_owned());
+            let name = format!("{}/{capture}/{}", case.name, run.label);
             trials.push(Trial::test(name, move || {
-                let failure = failure(&vectors.run(&case, &capture, engine, schemas));
-                match (failure, fails) {
-                    (None, false) | (Some(_), true) => Ok(()),
-                    (Some(failure), false) => Err(Failed::from(failure)),
-                    (None, true) => Err(Failed::from(
-                        "it passes: take it out of expected_failures.txt (BLESS=1 make vectors)",
-                    )),
-                }
+                let outcome = vectors.run(&case, &capture, run);
+                failure(outcome).map_or(Ok(()), |text| Err(text.into()))
             }));
         }
     }
-    trials.push(Trial::test("expected_failures.txt", move || {
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        Err(Failed::from(format!("no such tests: {unknown:?}")))
-    }));
     Ok(trials)
 }
 
-/// One way to decode a capture.
-struct Run {
-    engine: EngineKind,
-    schemas: bool,
-    /// `case/capture/engine`, with `+schemas` behind the capture where they are wanted.
-    name: String,
-    label: String,
-}
-
-/// The ways to decode a capture: with either engine, without schemas and with them.
-fn runs(case: &Case, capture: &str) -> Vec<Run> {
-    let mut runs = Vec::new();
-    for schemas in [false, true] {
-        let suffix = if schemas { "+schemas" } else { "" };
-        if schemas && (!case.has_schemas || exempt(&case.name, &format!("{capture}{suffix}"))) {
-            continue;
-        }
-        for (engine, engine_name) in ENGINES {
-            runs.push(Run {
-                engine,
-                schemas,
-                name: format!("{}/{capture}{suffix}/{engine_name}", case.name),
-                label: format!("{engine_name}{suffix}"),
-            });
-        }
-    }
-    runs
-}
-
 /// The first differences, if there are any.
-fn failure(outcome: &Result<Comparison, String>) -> Option<String> {
+fn failure(outcome: Result<Comparison, String>) -> Option<String> {
     match outcome {
-        Err(error) => Some(error.clone()),
+        Err(error) => Some(error),
         Ok(comparison) if comparison.is_equal() => None,
         Ok(comparison) => {
             let (equal, expected) = (comparison.equal, comparison.expected);
-            Some(format!(
-                "{}\n{equal}/{expected} events equal",
-                comparison.differences.join("\n")
-            ))
+            let differences = comparison.differences.join("\n");
+            Some(format!("{differences}\n{equal}/{expected} events equal"))
         }
     }
 }
 
 fn score() -> Result<ExitCode, String> {
     let vectors = Vectors::read()?;
-    let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
-    let mut expected_failures = vectors.expected_failures.clone();
-    let mut unknown = expected_failures.clone();
-    let mut surprises = Vec::new();
+    let mut failures = Vec::new();
     let (mut equal, mut captures) = (0, 0);
-    let mut deviations = 0;
     let mut stdout = io::stdout().lock();
     let mut print = |line: String| writeln!(stdout, "{line}").map_err(|error| error.to_string());
     for (case, capture) in vectors.captures() {
         let mut line = format!("{:58}", format!("{}/{capture}", case.name));
-        let mut all_equal = true;
-        let mut met = 0;
-        for Run {
-            engine,
-            schemas,
-            name,
-            label,
-        } in runs(case, capture)
-        {
-            let outcome = vectors.run(case, capture, engine, schemas);
-            let failure = failure(&outcome);
-            unknown.remove(&name);
-            all_equal &= failure.is_none();
+        let before = failures.len();
+        for run in runs(case, capture) {
+            let outcome = vectors.run(case, capture, run);
             let figures = outcome.as_ref().map_or_else(
                 |_| "error".to_owned(),
                 |comparison| format!("{}/{}", comparison.equal, comparison.expected),
             );
-            line = format!("{line}  {label} {figures:9}");
-            met = met.max(outcome.map_or(0, |comparison| comparison.deviations.len()));
-            match (failure, expected_failures.contains(&name)) {
-                (Some(failure), false) => surprises.push(format!("{name}: fails\n{failure}")),
-                (None, true) if bless => {
-                    expected_failures.remove(&name);
-                }
-                (None, true) => surprises.push(format!("{name}: passes, though it is listed")),
-                (None, false) | (Some(_), true) => {}
+            line = format!("{line}  {} {figures:9}", run.label);
+            if let Some(failure) = failure(outcome) {
+                let label = run.label;
+                failures.push(format!("{}/{capture}/{label}: fails\n{failure}", case.name));
             }
         }
         captures += 1;
-        equal += usize::from(all_equal);
-        deviations += met;
+        equal += usize::from(failures.len() == before);
         print(line.trim_end().to_owned())?;
     }
-    for name in unknown {
-        expected_failures.remove(&name);
-        if !bless {
-            surprises.push(format!("{name}: is listed, and there is no such test"));
-        }
+    for failure in &failures {
+        print(format!("\n{failure}"))?;
     }
-    for surprise in &surprises {
-        print(format!("\n{surprise}"))?;
-    }
+    let deviations = vectors.deviations.len();
     print(format!(
         "vectors: {equal}/{captures} captures equal, {deviations} deviations"
     ))?;
-    if bless {
-        shorten(&expected_failures)?;
-    }
-    Ok(if surprises.is_empty() {
+    Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Writes the list without the names that are not in `left`; comments stay.
-fn shorten(left: &BTreeSet<String>) -> Result<(), String> {
-    let text = std::fs::read_to_string(list()).map_err(|error| error.to_string())?;
-    let stays = |line: &&str| line.is_empty() || line.starts_with('#') || left.contains(*line);
-    let lines: Vec<&str> = text.lines().filter(stays).collect();
-    std::fs::write(list(), lines.join("\n") + "\n").map_err(|error| error.to_string())
-}
-
-fn list() -> PathBuf {
-    folder().join("expected_failures.txt")
-}
-
 fn exempt(case: &str, capture: &str) -> bool {
-    let matches = |pattern: &str, name: &str| match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => name == pattern,
-    };
     EXEMPT
         .iter()
         .any(|(cases, captures, _)| matches(cases, case) && matches(captures, capture))

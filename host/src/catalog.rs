@@ -380,19 +380,19 @@ WHERE n.nspname = $1::name AND c.relname = $2::name";
 const COLUMNS: &str = "
 SELECT a.attname::text, a.atttypid, a.atttypmod,
        a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
-       CASE WHEN $2 AND a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+       CASE WHEN $2 THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum";
 
+/// With the columns an index only includes: Debezium takes those for its key, too.
 const UNIQUE_INDEXES: &str = "
 SELECT c.relname::text, i.indexprs IS NOT NULL,
        ARRAY(SELECT a.attname::text
              FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
              JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             WHERE k.place <= i.indnkeyatts
              ORDER BY k.place)
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid

@@ -44,7 +44,7 @@ pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};
 pub use protocol::{Origin, Streaming};
-pub use records::{Batch, Column, Event, Position, Topic};
+pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};
 pub use sandbox::COMPONENT;
 pub use stash::StashError;
 pub use stream::{Acknowledger, Stopper, Stream};

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use crate::lsn::Lsn;
 
 mod read;
+mod shape;
+
+pub use self::shape::{Attribute, Shape};
 
 /// Event flag: headers of its own.
 const OWN_HEADERS: u8 = 1;
@@ -54,7 +57,7 @@ pub struct Column {
     /// `pg_attribute.atttypmod`; -1 for none.
     pub typmod: i32,
     /// What the column's JSON stands for, by the table in `wit/decoding.wit`.
-    pub shape: u8,
+    pub shape: Shape,
     /// Whether the column is part of the key.
     pub in_key: bool,
     /// Whether the column may be null.

@@ -57,7 +57,10 @@ fn file(name: &str, text: &str) -> String {
 /// `decode` of a vector, with more arguments.
 fn decode(case: &str, arguments: &[&str]) -> Output {
     let (capture, catalog) = (vector(case, "pgoutput.jsonl"), vector(case, "catalog.json"));
-    let mut all = vec!["decode", "--capture", &capture, "--catalog", &catalog];
+    let mut all = vec!["decode", "--catalog", &catalog];
+    if !arguments.contains(&"--capture") {
+        all.extend(["--capture", &capture]);
+    }
     all.extend(arguments);
     run(&all)
 }
@@ -113,6 +116,28 @@ fn decode_gives_the_same_each_time() {
     // At the end of that case the tables have other keys and defaults.
     let end = decode("schema-change-live", &["--catalog-at", "end"]);
     assert_ne!(lines(&once), lines(&end));
+}
+
+#[test]
+fn decode_writes_a_line_an_event_whatever_line_breaks_json_has() {
+    let case = "types-scalar-json";
+    let capture = fs::read_to_string(vector(case, "pgoutput.jsonl")).unwrap();
+    // The space behind a name and its colon.
+    let broken = capture.replace("223a20", "223a0a");
+    assert_ne!(broken, capture);
+    let capture = file("line-breaks.jsonl", &broken);
+    let flags = ["--format", "native", "--engine", "native", "--capture"];
+    let with = |capture: &str| lines(&decode(case, &[&flags[..], &[capture]].concat()));
+    let rows = |capture: &str| -> Vec<Value> {
+        let events = with(capture);
+        events
+            .iter()
+            .map(|event| event["value"]["after"].clone())
+            .collect()
+    };
+    let expected = rows(&vector(case, "pgoutput.jsonl"));
+    assert!(expected.iter().any(Value::is_object));
+    assert_eq!(rows(&capture), expected);
 }
 
 #[test]

@@ -5,6 +5,8 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, final
 
+from .unchanged import Unchanged
+
 __all__ = ["LogicalReplicationReader", "Messages", "ReplicationMessage", "message_to_debezium_json"]
 
 @final
@@ -123,7 +125,8 @@ class ReplicationMessage:
     it holds, uuid `str`, dates and times ISO 8601 `str`, arrays `list`, composites `dict`, NULL
     `None`, and `UNCHANGED` for a TOASTed value that an update left alone. Fractions without a type
     of their own, as inside json, are `float` where that is exact and `Decimal` (or what `decimal`
-    asks for) where it is not. In "debezium" they are the JSON's.
+    asks for) where it is not. The README has a table of all types. In "debezium" values are the
+    JSON's.
     """
 
     @property
@@ -176,7 +179,10 @@ class ReplicationMessage:
 
     @property
     def value(self) -> bytes | None:
-        """The event's JSON in UTF-8, as the decoder wrote it; None for a tombstone."""
+        """The event's JSON in UTF-8, as the decoder wrote it; None for a tombstone.
+
+        On one line, unless the server's own text in a `json` column has line breaks.
+        """
 
     @property
     def topic(self) -> str:
@@ -205,6 +211,18 @@ class ReplicationMessage:
     @property
     def unchanged(self) -> tuple[str, ...]:
         """The columns of `after` whose TOASTed values were not sent."""
+
+    def raw(
+        self, column: str, row: Literal["after", "before", "key"] = "after"
+    ) -> str | Unchanged | None:
+        """A column's JSON text as it stands in the event, nothing read or rounded.
+
+        Of `json` and `jsonb` that is the server's own text, byte for byte: white space, duplicate
+        keys, the spelling of numbers. SQL's NULL is None, json's null is `"null"`: `after` has None
+        for both. A value that was not sent is `UNCHANGED`.
+
+        Raises KeyError for a column the row does not have, or if there is no such row.
+        """
 
     def json(self, indent: int | None = None) -> str:
         """The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -21,11 +22,19 @@ _OPERATIONS = {
 def message_to_dict(message: ReplicationMessage) -> dict[str, Any] | None:
     """The event's JSON as a dict: `json.loads(message.json(), parse_float=Decimal)`.
 
-    Fractions are `Decimal`, so nothing is rounded; bytes are base64 `str` and an unchanged value is
-    its placeholder, as JSON has neither. For a tombstone, which only `format="debezium"` has, None.
+    Fractions are `Decimal`, so nothing is rounded, and so are whole numbers of more digits than
+    Python makes an `int` of; bytes are base64 `str` and an unchanged value is its placeholder, as
+    JSON has neither. For a tombstone, which only `format="debezium"` has, None.
     """
-    event: dict[str, Any] | None = json.loads(message.json(), parse_float=Decimal)
+    event: dict[str, Any] | None = json.loads(
+        message.json(), parse_float=Decimal, parse_int=_whole_number
+    )
     return event
+
+
+def _whole_number(text: str) -> int | Decimal:
+    limit = sys.get_int_max_str_digits()
+    return Decimal(text) if 0 < limit < len(text) else int(text)
 
 
 def format_operation(op: str | None) -> str:

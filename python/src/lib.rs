@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod number;
 mod pretty;
+mod raw;
 mod reader;
 mod runtime;
 mod session;

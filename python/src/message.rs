@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiter::{Jiter, JiterError};
 use pgoutput_decoder_host::{Event, Topic};
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::error;
-use crate::pretty::indented;
+use crate::pretty::{indented, on_one_line};
+use crate::raw;
 use crate::value::{self, ColumnNames, DecimalAs};
 
 /// How a reader's messages are turned into Python objects.
@@ -117,7 +119,10 @@ impl ReplicationMessage {
 
     fn layout(&self, indent: Option<usize>) -> String {
         let json = self.event.value().unwrap_or("null");
-        indent.map_or_else(|| json.to_owned(), |indent| indented(json, indent))
+        match indent {
+            Some(indent) => indented(json, indent),
+            None => on_one_line(json).into_owned(),
+        }
     }
 }
 
@@ -287,6 +292,40 @@ impl ReplicationMessage {
             .filter_map(|index| columns.get(index).map(|column| &*column.name))
             .collect();
         PyTuple::new(py, names)
+    }
+
+    /// A column's JSON as the event has it; of json and jsonb, that is the server's own text.
+    #[pyo3(signature = (column, row="after"))]
+    fn raw(&self, py: Python<'_>, column: &str, row: &str) -> PyResult<Py<PyAny>> {
+        let json = match row {
+            "after" => self.event.after(),
+            "before" => self.event.before(),
+            "key" => self.event.key(),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "row must be \"after\", \"before\" or \"key\"",
+                ));
+            }
+        };
+        let found = json.map_or(Ok(None), |json| raw::column(json, column));
+        let text = found
+            .map_err(|error| error::unreadable(&error.to_string()))?
+            .ok_or_else(|| PyKeyError::new_err(column.to_owned()))?;
+        let columns = &self.event.topic().columns;
+        let is_named = |index: u32| {
+            let column_at = usize::try_from(index).ok().and_then(|at| columns.get(at));
+            column_at.is_some_and(|found| found.name == column)
+        };
+        if row == "after" && self.event.unchanged().any(is_named) {
+            return value::unchanged_sentinel(py);
+        }
+        if text == "null" {
+            return Ok(py.None());
+        }
+        // The decoder tells a json null from SQL's by a space of its own.
+        let own = usize::from(text.trim_ascii() == "null");
+        let text = text.get(own..).unwrap_or_default();
+        Ok(PyString::new(py, text).into_any().unbind())
     }
 
     /// The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone.

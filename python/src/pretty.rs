@@ -1,5 +1,18 @@
 //! Lays JSON out over lines without reading it: numbers, keys and escapes stay as written.
 
+use std::borrow::Cow;
+
+use crate::raw::string_length;
+
+/// `json` on one line: its line breaks, which stand between tokens alone, are made spaces.
+pub(crate) fn on_one_line(json: &str) -> Cow<'_, str> {
+    if json.contains(['\n', '\r']) {
+        Cow::Owned(json.replace(['\n', '\r'], " "))
+    } else {
+        Cow::Borrowed(json)
+    }
+}
+
 /// `json` with each element on a line of its own, as `json.dumps(indent=…)` lays it out.
 pub(crate) fn indented(json: &str, indent: usize) -> String {
     let mut out = String::with_capacity(json.len() * 2);
@@ -46,18 +59,4 @@ pub(crate) fn indented(json: &str, indent: usize) -> String {
 fn line(out: &mut String, spaces: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n(' ', spaces));
-}
-
-/// Bytes of the string literal at the start of `json`, its quotes included.
-fn string_length(json: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in json.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    json.len()
 }

@@ -1,14 +1,15 @@
 //! JSON into Python objects, typed by what a column's shape says its JSON stands for.
 
 use jiter::{Jiter, JiterError, Peek};
-use pgoutput_decoder_host::Topic;
+use pgoutput_decoder_host::{Shape, Topic};
 use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::{PyCFunction, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::error;
 use crate::number::exact_float;
+use crate::raw::split_value;
 
 /// What numbers that a float cannot hold become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,23 +34,32 @@ impl DecimalAs {
 /// because nothing but the JSON says where the elements are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Itself; also the server's own json.
+    /// Itself.
     Plain,
     Decimal,
     Bytes,
     Float,
+    /// The server's own json.
+    Json,
 }
 
 impl Kind {
-    fn of(shape: u8) -> Self {
-        match shape % 16 {
+    fn of(shape: &Shape) -> Self {
+        match shape.element() {
             1 => Self::Decimal,
             2 => Self::Bytes,
             3 => Self::Float,
+            4 => Self::Json,
             _ => Self::Plain,
         }
     }
 }
+
+/// Of what is inside of json, and of what nothing is known.
+static PLAIN: Shape = Shape {
+    code: 0,
+    attributes: Vec::new(),
+};
 
 /// As deep as Python's own json module goes by default.
 const DEPTH_MAX: usize = 1000;
@@ -80,11 +90,7 @@ pub(crate) fn row(
     unchanged: &[u32],
     decimal: DecimalAs,
 ) -> PyResult<Py<PyAny>> {
-    let mut parser = Parser {
-        py,
-        jiter: Jiter::new(json.as_bytes()),
-        decimal,
-    };
+    let mut parser = Parser::new(py, json, decimal);
     if parser.jiter.peek().map_err(invalid)? == Peek::Null {
         return Ok(py.None());
     }
@@ -104,12 +110,12 @@ pub(crate) fn row(
         let column = index.and_then(|index| {
             Some((
                 names.0.get(index)?.bind(py).clone(),
-                topic.columns.get(index)?.shape,
+                &topic.columns.get(index)?.shape,
             ))
         });
-        let (key, shape) = column.unwrap_or_else(|| (PyString::new(py, name), 0));
+        let (key, shape) = column.unwrap_or_else(|| (PyString::new(py, name), &PLAIN));
         let peek = parser.jiter.peek().map_err(invalid)?;
-        let mut value = parser.value(peek, Kind::of(shape), 0)?;
+        let mut value = parser.value(peek, shape, 0)?;
         if index
             .and_then(|index| u32::try_from(index).ok())
             .is_some_and(|i| unchanged.contains(&i))
@@ -125,23 +131,33 @@ pub(crate) fn row(
 
 /// Parses `json`, about whose values no more is known than it says.
 pub(crate) fn plain(py: Python<'_>, json: &str, decimal: DecimalAs) -> PyResult<Py<PyAny>> {
-    let mut parser = Parser {
-        py,
-        jiter: Jiter::new(json.as_bytes()),
-        decimal,
-    };
+    let mut parser = Parser::new(py, json, decimal);
     let peek = parser.jiter.peek().map_err(invalid)?;
-    parser.value(peek, Kind::Plain, 0)
+    parser.value(peek, &PLAIN, 0)
 }
 
 struct Parser<'py, 'j> {
     py: Python<'py>,
+    /// What `jiter` reads.
+    json: &'j str,
     jiter: Jiter<'j>,
     decimal: DecimalAs,
 }
 
-impl Parser<'_, '_> {
-    fn value(&mut self, peek: Peek, kind: Kind, depth: usize) -> PyResult<Py<PyAny>> {
+impl<'py, 'j> Parser<'py, 'j> {
+    fn new(py: Python<'py>, json: &'j str, decimal: DecimalAs) -> Self {
+        Self {
+            py,
+            json,
+            jiter: Jiter::new(json.as_bytes()),
+            decimal,
+        }
+    }
+
+    fn value(&mut self, peek: Peek, shape: &Shape, depth: usize) -> PyResult<Py<PyAny>> {
+        if Kind::of(shape) == Kind::Json {
+            return self.json(peek, depth);
+        }
         match peek {
             Peek::Null => {
                 self.jiter.known_null().map_err(invalid)?;
@@ -151,18 +167,43 @@ impl Parser<'_, '_> {
                 let value = self.jiter.known_bool(peek).map_err(invalid)?;
                 Ok(value.into_pyobject(self.py)?.to_owned().unbind().into_any())
             }
-            Peek::String => self.string(kind),
-            Peek::Array => self.array(kind, deeper(depth)?),
-            Peek::Object => self.object(deeper(depth)?),
-            _ => self.number(peek, kind),
+            Peek::String => self.string(shape),
+            Peek::Array => self.array(shape, deeper(depth)?),
+            Peek::Object => self.object(shape, deeper(depth)?),
+            _ => self.number(peek, Kind::of(shape)),
         }
     }
 
-    fn string(&mut self, kind: Kind) -> PyResult<Py<PyAny>> {
+    /// The server's own json, which may hold what `jiter` does not take: half a surrogate pair.
+    fn json(&mut self, peek: Peek, depth: usize) -> PyResult<Py<PyAny>> {
+        let (json, start) = (self.json, self.jiter.current_index());
+        match self.value(peek, &PLAIN, depth) {
+            Err(error) if !error.is_instance_of::<PyRecursionError>(self.py) => {
+                self.json = json;
+                let text = self.skip_value(start);
+                loads(self.py, text, self.decimal)
+            }
+            value => value,
+        }
+    }
+
+    /// Goes on behind the value that begins at `start`, whatever `jiter` thinks of it.
+    fn skip_value(&mut self, start: usize) -> &'j str {
+        let (text, behind) = split_value(self.json.get(start..).unwrap_or_default());
+        self.json = behind;
+        self.jiter = Jiter::new(behind.as_bytes());
+        text
+    }
+
+    fn string(&mut self, shape: &Shape) -> PyResult<Py<PyAny>> {
         let py = self.py;
         let text = self.jiter.known_str().map_err(invalid)?;
-        match kind {
-            Kind::Plain => Ok(PyString::new(py, text).into_any().unbind()),
+        match Kind::of(shape) {
+            Kind::Plain | Kind::Json => Ok(PyString::new(py, text).into_any().unbind()),
+            // An array that is the server's text: JSON's arrays cannot show it.
+            _ if shape.is_array() && text.starts_with(['[', '{']) => {
+                Ok(PyString::new(py, text).into_any().unbind())
+            }
             Kind::Bytes => {
                 static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 Ok(FUNCTION
@@ -178,23 +219,26 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn array(&mut self, kind: Kind, depth: usize) -> PyResult<Py<PyAny>> {
+    fn array(&mut self, shape: &Shape, depth: usize) -> PyResult<Py<PyAny>> {
         let list = PyList::empty(self.py);
         let mut more = self.jiter.known_array().map_err(invalid)?;
         while let Some(peek) = more {
-            list.append(self.value(peek, kind, depth)?)?;
+            list.append(self.value(peek, shape, depth)?)?;
             more = self.jiter.array_step().map_err(invalid)?;
         }
         Ok(list.into_any().unbind())
     }
 
-    fn object(&mut self, depth: usize) -> PyResult<Py<PyAny>> {
+    fn object(&mut self, shape: &Shape, depth: usize) -> PyResult<Py<PyAny>> {
         let dict = PyDict::new(self.py);
+        let mut attributes = shape.attributes.iter();
         let mut more = self.jiter.known_object().map_err(invalid)?;
         while let Some(name) = more {
             let key = PyString::new(self.py, name);
+            let attribute = attributes.next().filter(|attribute| attribute.name == name);
+            let shape = attribute.map_or(&PLAIN, |attribute| &attribute.shape);
             let peek = self.jiter.peek().map_err(invalid)?;
-            dict.set_item(key, self.value(peek, Kind::Plain, depth)?)?;
+            dict.set_item(key, self.value(peek, shape, depth)?)?;
             more = self.jiter.next_key().map_err(invalid)?;
         }
         Ok(dict.into_any().unbind())
@@ -202,23 +246,49 @@ impl Parser<'_, '_> {
 
     fn number(&mut self, peek: Peek, kind: Kind) -> PyResult<Py<PyAny>> {
         let py = self.py;
-        let bytes = self.jiter.known_number_bytes(peek).map_err(invalid)?;
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| error::unreadable("not UTF-8 in a number"))?;
+        let start = self.jiter.current_index();
+        let text = match self.jiter.known_number_bytes(peek) {
+            Ok(_) => self.json.get(start..self.jiter.current_index()),
+            // `jiter` takes no number of more than 4300 digits.
+            Err(_) => Some(self.skip_value(start).trim_ascii()),
+        };
+        let text = text.unwrap_or_default();
         match kind {
             Kind::Decimal => exactly(py, text, self.decimal),
             Kind::Float => float(py, text),
-            Kind::Plain | Kind::Bytes if is_whole(text) => match text.parse::<i64>() {
-                Ok(int) => Ok(int.into_pyobject(py)?.into_any().unbind()),
-                Err(_) if text.len() > INT_DIGITS_MAX => exactly(py, text, self.decimal),
-                Err(_) => Ok(py.get_type::<PyInt>().call1((text,))?.unbind()),
-            },
-            Kind::Plain | Kind::Bytes => match exact_float(text) {
-                Some(float) => Ok(PyFloat::new(py, float).into_any().unbind()),
-                None => exactly(py, text, self.decimal),
-            },
+            Kind::Plain | Kind::Bytes | Kind::Json => plain_number(py, text, self.decimal),
         }
     }
+}
+
+/// An `int`, or a `float` if that says the same.
+fn plain_number(py: Python<'_>, text: &str, decimal: DecimalAs) -> PyResult<Py<PyAny>> {
+    if !is_whole(text) {
+        return match exact_float(text) {
+            Some(float) => Ok(PyFloat::new(py, float).into_any().unbind()),
+            None => exactly(py, text, decimal),
+        };
+    }
+    match text.parse::<i64>() {
+        Ok(int) => Ok(int.into_pyobject(py)?.into_any().unbind()),
+        Err(_) if text.len() > INT_DIGITS_MAX => exactly(py, text, decimal),
+        Err(_) => Ok(py.get_type::<PyInt>().call1((text,))?.unbind()),
+    }
+}
+
+/// Python's own `json.loads`, with our numbers.
+#[cold]
+fn loads(py: Python<'_>, json: &str, decimal: DecimalAs) -> PyResult<Py<PyAny>> {
+    let number = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        let text: String = arguments.get_item(0)?.extract()?;
+        plain_number(arguments.py(), &text, decimal)
+    };
+    let number = PyCFunction::new_closure(py, None, None, number)?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("parse_float", &number)?;
+    hooks.set_item("parse_int", &number)?;
+    let loads = py.import("json")?.getattr("loads")?;
+    Ok(loads.call((json,), Some(&hooks))?.unbind())
 }
 
 /// A number as the caller wishes to have those that a float cannot hold.
@@ -262,7 +332,7 @@ fn deeper(depth: usize) -> PyResult<usize> {
     }
 }
 
-fn unchanged_sentinel(py: Python<'_>) -> PyResult<Py<PyAny>> {
+pub(crate) fn unchanged_sentinel(py: Python<'_>) -> PyResult<Py<PyAny>> {
     static SENTINEL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     Ok(SENTINEL
         .import(py, "pgoutput_decoder.unchanged", "UNCHANGED")?

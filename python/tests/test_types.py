@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Database, take
+from pgoutput_decoder import UNCHANGED, message_to_dict
 
 UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
 LONG = "123456789012345678901234567890.123456789"
@@ -166,6 +167,91 @@ async def test_deep_json_does_not_end_the_stream(database: Database) -> None:
     with pytest.raises(RecursionError):
         _ = deep.after
     assert deep.json().count("[") >= 3000
+    assert deep.raw("doc") == "[" * 3000 + "]" * 3000
     assert deep.ts_ms is not None
     assert deep.ts_ms > 0
     assert shallow.after["id"] == 2
+
+
+async def test_raw_is_the_server_s_own_json(database: Database) -> None:
+    text = ' { "b" : 1.10 ,\r\n"a": 2,  "a":[] ,"e":"\\ud83d\\ude00" }\n'
+    escaped = text.replace("\\", r"\\")
+    database.execute(
+        'CREATE TABLE t (id int PRIMARY KEY, doc json, "q""x" json, none json, half json)',
+        "ALTER TABLE t ADD n numeric",
+        f"INSERT INTO t VALUES (1, E'{escaped}', 'null', NULL, '[\"\\ud800\"]', 1.50)",
+        "UPDATE t SET id = 2",
+        "DELETE FROM t",
+    )
+    async with database.reader() as reader:
+        insert, update, delete = await take(reader, 3)
+    assert insert.raw("doc") == text
+    assert insert.after["doc"] == {"b": 1.1, "a": [], "e": "\U0001f600"}
+    # None for both, but raw tells them apart.
+    assert (insert.after['q"x'], insert.after["none"]) == (None, None)
+    assert (insert.raw('q"x'), insert.raw("none")) == ("null", None)
+    # Half of a surrogate pair is what json.loads makes of it, and what follows is read.
+    assert (insert.after["half"], insert.after["n"]) == (["\ud800"], Decimal("1.50"))
+    assert (insert.raw("n"), insert.raw("id", "key")) == ("1.50", "1")
+    assert (update.raw("id", "before"), delete.raw("id", row="before")) == ("1", "2")
+    assert "\n" not in insert.json()
+    assert '"doc": {\n' in insert.json(indent=2)
+    for column, row in (("id", "before"), ("nothing", "after"), ("q", "after")):
+        with pytest.raises(KeyError, match=column):
+            insert.raw(column, row)  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="id"):
+        delete.raw("id")
+    with pytest.raises(ValueError, match="after"):
+        insert.raw("id", "new")  # type: ignore[arg-type]
+
+
+async def test_raw_of_what_was_not_sent(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, doc json, n int)",
+        "ALTER TABLE t ALTER doc SET STORAGE EXTERNAL",
+        "INSERT INTO t VALUES (1, to_json(repeat('x', 100000)), 1)",
+        "UPDATE t SET n = 2",
+    )
+    async with database.reader() as reader:
+        insert, update = await take(reader, 2)
+    assert insert.raw("doc") == '"' + "x" * 100_000 + '"'
+    assert update.raw("doc") is UNCHANGED
+    assert update.raw("n") == "2"
+
+
+async def test_parts_are_typed_as_columns_are(database: Database) -> None:
+    database.execute(
+        "CREATE TYPE item AS (price numeric, photo bytea, at timestamptz)",
+        "CREATE TYPE basket AS (items item[], weights float8[])",
+        "CREATE TABLE t (b basket, i item)",
+        r"INSERT INTO t VALUES (ROW(ARRAY[(1.50, '\x00ff', 'infinity'), NULL]::item[],"
+        " '{NaN,-0}'), ROW('NaN', NULL, NULL))",
+        "ALTER TYPE item ADD ATTRIBUTE more int CASCADE",
+    )
+    async with database.reader(decimal="str") as reader:
+        [message] = await take(reader, 1)
+    # What the catalogs say is of another time than the row.
+    assert message.after["i"] == "(NaN,,)"
+    database.execute("INSERT INTO t SELECT b, '(2.50,,,7)' FROM t")
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    [item, null] = message.after["b"]["items"]
+    assert item == {"price": Decimal("1.50"), "photo": b"\x00\xff", "at": "infinity", "more": None}
+    assert null is None
+    nan, zero = message.after["b"]["weights"]
+    assert math.isnan(nan)
+    assert math.copysign(1, zero) == -1
+
+
+async def test_numbers_longer_than_python_likes(database: Database) -> None:
+    digits = "9" * 5000
+    database.execute(
+        "CREATE TABLE t (n numeric, doc jsonb)",
+        f"INSERT INTO t VALUES ({digits}, '[{digits}, {{\"a\": {digits}}}]')",
+    )
+    async with database.reader() as reader:
+        [message] = await take(reader, 1)
+    assert message.after == {"n": Decimal(digits), "doc": [Decimal(digits), {"a": Decimal(digits)}]}
+    event = message_to_dict(message)
+    assert event is not None
+    assert event["after"] == message.after

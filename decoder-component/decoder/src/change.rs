@@ -1,5 +1,6 @@
 //! What a change becomes: one event, several, or none.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -10,8 +11,9 @@ use crate::message::{Cell, OldTuple, Tuples};
 use crate::options::{Format, Options};
 use crate::reader::Malformed;
 use crate::record::{EventHead, EventWriter, Parts};
-use crate::relation::{InvalidCell, Relation, Row, write_constant_headers};
+use crate::relation::{InvalidCell, Relation, Row, constant_headers, write_constant_headers};
 use crate::transaction::Metadata;
+use crate::unwrap::{Envelope, Unwrapped};
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     pub(crate) fn write(&mut self, change: Change, tuples: &Tuples<'a>) -> Result<(), Halt> {
         let skipped = &self.options.skipped;
         // A table without columns has changes, but nothing to say of them.
-        if self.relation.tuple_columns == 0 {
+        if self.relation.tuple_columns == 0 || !self.relation.included {
             return Ok(());
         }
         match change {
@@ -49,9 +51,12 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                 self.event(b'c', None, Some(Row::New { old: None }), tuples, &[])?;
             }
             Change::Update(old) => {
+                if self.options.skip_unchanged && self.is_unchanged(old, tuples)? {
+                    return Ok(());
+                }
                 if let Some(old) = old
                     && self.options.format == Format::Debezium
-                    && self.key_changed(tuples)?
+                    && self.key_changed(old, tuples)?
                 {
                     return self.write_key_change(old, tuples);
                 }
@@ -73,7 +78,7 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     fn write_key_change(&mut self, old: OldTuple, tuples: &Tuples<'a>) -> Result<(), Halt> {
         if !self.options.skipped.contains(b'd') {
             let mut new_key = Vec::new();
-            self.write_key(tuples, Key::New, &mut new_key)?;
+            self.write_key(tuples, Key::New(filled_from(old, tuples)), &mut new_key)?;
             let headers = self.key_headers(b"newkey", &new_key);
             self.event(b'd', Some(before(old)), None, tuples, &headers)?;
             self.tombstone(tuples, &headers)?;
@@ -102,7 +107,10 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         headers: &[u8],
     ) -> Result<(), Halt> {
         let mut event = EventWriter::begin(self.call.records);
-        let key = if after.is_some() { Key::New } else { Key::Old };
+        let key = match after {
+            Some(Row::New { old }) => Key::New(old),
+            _ => Key::Old,
+        };
         self.write_event_key(key, tuples)?;
         event.end_key(self.call.records);
         self.call.unchanged.clear();
@@ -129,9 +137,16 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 
     fn tombstone(&mut self, tuples: &Tuples<'a>, headers: &[u8]) -> Result<(), Halt> {
-        if !self.options.tombstones {
+        let unwrap = self.options.unwrap.as_ref();
+        if !self.options.tombstones || unwrap.is_some_and(|unwrap| !unwrap.keeps_tombstones()) {
             return Ok(());
         }
+        let unwrapped = core::mem::take(&mut self.call.tombstone_headers);
+        let headers = if unwrap.is_some() {
+            &unwrapped
+        } else {
+            headers
+        };
         let mut event = EventWriter::begin(self.call.records);
         self.write_event_key(Key::Old, tuples)?;
         event.end_key(self.call.records);
@@ -191,17 +206,101 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             let of = (self.relation.topic_id, op);
             self.call.ending.write(of, parts, lsn, format, records)
         };
+        let parts = Parts {
+            before,
+            after,
+            source,
+        };
+        if self.options.unwrap.is_some() {
+            return self.finish_unwrapped(event, op, &parts, headers);
+        }
         self.relation.schemas.value.close(records);
-        event.end_value(
-            records,
-            Parts {
-                before,
-                after,
-                source,
-            },
-        );
+        event.end_value(records, parts);
         append(headers, records);
         self.close(event, op)
+    }
+
+    /// Puts the row in its envelope's place, or takes the event back.
+    #[cold]
+    fn finish_unwrapped(
+        &mut self,
+        mut event: EventWriter,
+        op: u8,
+        parts: &Parts,
+        headers: &[u8],
+    ) -> Result<(), Halt> {
+        let Some(unwrap) = &self.options.unwrap else {
+            return Ok(());
+        };
+        let schemas = &self.relation.schemas;
+        let start = event.value_start().saturating_add(schemas.value.bytes());
+        let value = self.call.records.split_off(start);
+        let part = |part: &Range<usize>| {
+            let part = part.start.saturating_sub(start)..part.end.saturating_sub(start);
+            value.get(part).unwrap_or_default()
+        };
+        let envelope = Envelope {
+            value: &value,
+            before: part(&parts.before),
+            after: part(&parts.after),
+        };
+        if op == b'd' && unwrap.keeps_tombstones() {
+            self.call.tombstone_headers = self.unwrapped_headers(headers, &envelope, true).into();
+        }
+        let headers = self.unwrapped_headers(headers, &envelope, false);
+        let records = &mut *self.call.records;
+        let parts = match unwrap.write(op, &envelope, records) {
+            Unwrapped::Row(parts) => {
+                schemas.value.close(records);
+                parts
+            }
+            Unwrapped::Null => {
+                records.truncate(event.value_start());
+                schemas.unwrapped.deleted.write_null(records);
+                Parts::default()
+            }
+            Unwrapped::Dropped => {
+                records.truncate(event.start());
+                return Ok(());
+            }
+        };
+        event.end_value(records, parts);
+        append(&headers, records);
+        self.close(event, op)
+    }
+
+    /// An event's own headers, with those that are added to every event.
+    #[cold]
+    fn unwrapped_headers<'h>(
+        &self,
+        headers: &'h [u8],
+        envelope: &Envelope<'_>,
+        tombstone: bool,
+    ) -> Cow<'h, [u8]> {
+        let unwrap = self.options.unwrap.as_ref();
+        let Some(unwrap) = unwrap.filter(|unwrap| unwrap.has_headers()) else {
+            return Cow::Borrowed(headers);
+        };
+        let mut all = if headers.is_empty() {
+            constant_headers(self.options)
+        } else {
+            headers.to_vec()
+        };
+        let openings = &self.relation.schemas.unwrapped;
+        unwrap.add_headers(envelope, tombstone, openings, &mut all);
+        Cow::Owned(all)
+    }
+
+    /// The row's columns are what they were, as far as the old tuple tells.
+    #[cold]
+    fn is_unchanged(&self, old: Option<OldTuple>, tuples: &Tuples<'a>) -> Result<bool, Halt> {
+        let Some(old) = old else {
+            return Ok(false);
+        };
+        Ok(self
+            .relation
+            .same_row(&tuples.old, &tuples.new, filled_from(old, tuples))
+            .map_err(|invalid| self.invalid(invalid))?)
     }
 
     fn close(&mut self, event: EventWriter, op: u8) -> Result<(), Halt> {
@@ -214,29 +313,35 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         Ok(())
     }
 
-    fn key_changed(&self, tuples: &Tuples<'a>) -> Result<bool, Halt> {
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        self.write_key(tuples, Key::Old, &mut old)?;
-        self.write_key(tuples, Key::New, &mut new)?;
-        Ok(old != new)
+    fn key_changed(&self, old: OldTuple, tuples: &Tuples<'a>) -> Result<bool, Halt> {
+        let same = self
+            .relation
+            .same_key(&tuples.old, &tuples.new, filled_from(old, tuples))
+            .map_err(|invalid| self.invalid(invalid))?;
+        Ok(!same)
     }
 
     /// Writes the key with its schema, or nothing where there is none.
     #[inline]
-    fn write_event_key(&mut self, key: Key, tuples: &Tuples<'a>) -> Result<(), Halt> {
+    fn write_event_key(&mut self, key: Key<'_, 'a>, tuples: &Tuples<'a>) -> Result<(), Halt> {
         let opening = &self.relation.schemas.key;
         opening.open(self.call.records);
         self.relation
-            .write_key(key.cells(tuples), self.call.records)
+            .write_key(key.cells(tuples), key.filled(), self.call.records)
             .map_err(|invalid| self.invalid(invalid))?;
         opening.close(self.call.records);
         Ok(())
     }
 
-    fn write_key(&self, tuples: &Tuples<'a>, key: Key, out: &mut Vec<u8>) -> Result<(), Halt> {
+    fn write_key(
+        &self,
+        tuples: &Tuples<'a>,
+        key: Key<'_, 'a>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Halt> {
         Ok(self
             .relation
-            .write_key(key.cells(tuples), out)
+            .write_key(key.cells(tuples), key.filled(), out)
             .map_err(|invalid| self.invalid(invalid))?)
     }
 
@@ -250,6 +355,10 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         opening.close(&mut headers);
         headers.push(b',');
         write_constant_headers(self.options, &mut headers);
+        // Nothing came behind the comma.
+        if headers.last() == Some(&b',') {
+            headers.pop();
+        }
         headers.push(b'}');
         headers
     }
@@ -265,18 +374,25 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
     }
 }
 
-/// Whose key.
+/// Whose key. The new one's unchanged columns are in the old tuple, where that is whole.
 #[derive(Clone, Copy, Debug)]
-enum Key {
-    New,
+enum Key<'t, 'a> {
+    New(Option<&'t [Cell<'a>]>),
     Old,
 }
 
-impl Key {
-    fn cells<'t, 'a>(self, tuples: &'t Tuples<'a>) -> &'t [Cell<'a>] {
+impl<'t, 'a> Key<'t, 'a> {
+    fn cells(self, tuples: &'t Tuples<'a>) -> &'t [Cell<'a>] {
         match self {
-            Self::New => &tuples.new,
+            Self::New(_) => &tuples.new,
             Self::Old => &tuples.old,
+        }
+    }
+
+    fn filled(self) -> Option<&'t [Cell<'a>]> {
+        match self {
+            Self::New(old) => old,
+            Self::Old => None,
         }
     }
 }
@@ -284,8 +400,12 @@ impl Key {
 /// The new row; what was not sent of it is in the old one, where that is whole.
 fn filled<'t, 'a>(old: Option<OldTuple>, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
     Row::New {
-        old: (old == Some(OldTuple::Full)).then_some(tuples.old.as_slice()),
+        old: old.and_then(|old| filled_from(old, tuples)),
     }
+}
+
+fn filled_from<'t, 'a>(old: OldTuple, tuples: &'t Tuples<'a>) -> Option<&'t [Cell<'a>]> {
+    (old == OldTuple::Full).then_some(tuples.old.as_slice())
 }
 
 fn before(old: OldTuple) -> Row<'static, 'static> {

@@ -18,7 +18,7 @@ use crate::change::{Change, ChangeWriter};
 use crate::envelope::{Close, Ending, Source, SourceFacts};
 use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
 use crate::facts::{Facts, RelationFacts};
-use crate::limits::RELATIONS_MAX;
+use crate::limits::{CALL_RECORDS_BYTES, RELATIONS_MAX};
 use crate::lsn::Lsn;
 use crate::message::{Message, RelationBody, Tuples};
 use crate::options::Options;
@@ -30,8 +30,8 @@ use crate::streaming::Streaming;
 use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
 use crate::value::Types;
 
-/// One per replication stream.
-#[derive(Debug)]
+/// One per replication stream. A clone goes on by itself.
+#[derive(Clone, Debug)]
 pub struct Decoder {
     pub(crate) options: Options,
     pub(crate) schemas: RecordSchemas,
@@ -62,7 +62,7 @@ enum Asked {
     Answered(u32),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failed {
     error: DecodeError,
     /// The frame was a change, which has an index whether it can be decoded or not.
@@ -72,7 +72,8 @@ struct Failed {
 /// What a call to [`Decoder::decode`] came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// Bytes of the frames used up: whole frames only.
+    /// Bytes of the frames used up: whole frames only. Fewer than there are without a `stop`: so
+    /// many records came of them that the call ended early; pass the rest in another.
     pub consumed: usize,
     /// Why the decoder stopped before a frame; that frame left no trace.
     pub stop: Option<Stop>,
@@ -129,6 +130,8 @@ pub(crate) struct Call<'r> {
     pub(crate) close: Close,
     pub(crate) ending: Ending,
     pub(crate) unchanged: Vec<u32>,
+    /// Of the tombstone behind a deletion that was unwrapped.
+    pub(crate) tombstone_headers: Vec<u8>,
     pub(crate) stash: Option<OpenStash>,
     pub(crate) records: &'r mut Vec<u8>,
 }
@@ -178,10 +181,12 @@ impl Decoder {
             close: Close::new(now_us, self.options.format),
             ending: Ending::default(),
             unchanged: Vec::new(),
+            tombstone_headers: Vec::new(),
             stash: None,
             records,
         };
         let mut rest = frames;
+        let records_end = call.records.len().saturating_add(CALL_RECORDS_BYTES);
         let mut stop = self
             .failed
             .as_ref()
@@ -192,6 +197,9 @@ impl Decoder {
                 Ok(frame) => match self.frame(&frame, &mut tuples, &mut call) {
                     Ok(()) => {
                         rest = rest.get(frame.bytes..).unwrap_or_default();
+                        if call.records.len() > records_end {
+                            break;
+                        }
                         continue;
                     }
                     Err(Halt::Unknown(question)) => {
@@ -246,8 +254,13 @@ impl Decoder {
         };
         let (last_commit, rest) = rest.split_first_chunk().ok_or(RestoreError::Corrupt)?;
         let commit_ts: [u8; 8] = rest.try_into().map_err(|_| RestoreError::Corrupt)?;
+        let last_commit = match (seen, Lsn(u64::from_le_bytes(*last_commit))) {
+            (0, Lsn(0)) => None,
+            (1, lsn) => Some(lsn),
+            _ => return Err(RestoreError::Corrupt),
+        };
         self.source_facts = SourceFacts {
-            last_commit: (seen == 1).then_some(Lsn(u64::from_le_bytes(*last_commit))),
+            last_commit,
             commit_ts_us: i64::from_le_bytes(commit_ts),
             ..SourceFacts::default()
         };
@@ -379,7 +392,6 @@ impl Decoder {
         write_commit(&transaction, end_lsn, call.records);
         self.source_facts.last_commit = Some(lsn);
         self.source_facts.xid = None;
-        self.source_facts.origin = None;
         self.source_stale = true;
         Ok(())
     }
@@ -395,7 +407,9 @@ impl Decoder {
     ) -> Result<(), Halt> {
         // A Relation says that something may have changed, NOT NULL and defaults among it, which
         // it does not say: so facts serve one Relation only.
-        if self.asked != Asked::Answered(body.oid) {
+        let selection = &self.options.selection;
+        let included = selection.includes_table(body.namespace, body.name);
+        if included && self.asked != Asked::Answered(body.oid) {
             let types: Vec<u32> = body
                 .columns
                 .iter()
@@ -425,6 +439,7 @@ impl Decoder {
             Relation::new(body, facts, &self.types, &self.options, self.next_topic_id)?;
         match self.relations.get(&body.oid) {
             Some(before) if before.same_topic(&relation) => relation.topic_id = before.topic_id,
+            _ if !included => {}
             _ => {
                 self.next_topic_id = self.next_topic_id.wrapping_add(1);
                 relation.write_topic_record(call.records);
@@ -485,6 +500,10 @@ impl Decoder {
             .transaction
             .as_mut()
             .ok_or_else(|| out_of_sequence("no transaction is open"))?;
+        // The server names each once; named again and again, one gives events without end.
+        if relations.len() > self.relations.len() {
+            return Err(out_of_sequence("more relations than were announced"));
+        }
         let mut truncated = Vec::new();
         for oid in relations {
             truncated.push(
@@ -493,6 +512,7 @@ impl Decoder {
                     .ok_or_else(|| unknown_relation(*oid))?,
             );
         }
+        truncated.retain(|relation| relation.included);
         if self.options.skipped.contains(b't') {
             truncated.clear();
         }

@@ -22,7 +22,7 @@ pub(crate) struct SourceFacts {
 }
 
 /// The source block of a transaction's events, in the pieces between what differs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
     /// Up to the LSN, in the native format up to the relation.
     head: Vec<u8>,

@@ -17,8 +17,45 @@ pub const GID_BYTES_MAX: usize = 199 * 4;
 /// they do; a database with more published tables than this has not been seen.
 pub const RELATIONS_MAX: usize = 1 << 20;
 
+/// Parentheses and brackets in one another in a regular expression.
+pub const PATTERN_DEPTH_MAX: usize = 50;
+
+/// Parts of a regular expression, repeated ones counted each time: what matching a character costs.
+pub const PATTERN_PARTS_MAX: usize = 10_000;
+
+/// Characters of a mask: it is kept for each column that it covers.
+pub const MASK_CHARS_MAX: usize = 1 << 16;
+
+/// Records after which a call ends, whatever it was given: a few bytes in binary form may stand for
+/// very many, and neither the memory nor the time of a call may depend on how many such a peer
+/// sends. A usual batch gives a tenth of this.
+pub const CALL_RECORDS_BYTES: usize = 8 << 20;
+
 /// `MaxAllocSize`, `utils/memutils.h`: no value and no message is larger.
 pub const MESSAGE_BYTES_MAX: usize = 0x3FFF_FFFF;
+
+/// `MAXDIM`, `utils/array.h`: arrays within arrays of one value.
+pub const DIMENSIONS_MAX: usize = 6;
+
+/// Digits of a `numeric` before the point: of a weight, which is an `int16`, `DEC_DIGITS` each,
+/// `utils/adt/numeric.c`.
+pub const NUMERIC_INTEGER_DIGITS_MAX: usize = (0x7FFF + 1) * 4;
+
+/// `NUMERIC_DSCALE_MAX`, `utils/adt/numeric.c`: digits behind the point.
+pub const NUMERIC_FRACTION_DIGITS_MAX: usize = 0x3FFF;
+
+/// Domains over domains and composites in composites that are looked into: the server has no
+/// bound. What is deeper is shown as its text.
+pub const TYPE_DEPTH_MAX: usize = 32;
+
+/// Attributes and elements a column's type is made of, all that is within it counted, as often as
+/// it is in it: a type that has another twice, which has another twice, and so on, is made of more
+/// parts than a memory holds. What is beyond is shown as its text.
+pub const TYPE_PARTS_MAX: usize = 1 << 11;
+
+/// Arrays and objects in one another in `json`. PostgreSQL's parser is recursive and ends at
+/// `max_stack_depth`, far below this.
+pub const JSON_DEPTH_MAX: usize = 1 << 20;
 
 /// Values within a value in binary form: the server has no bound but its stack.
 pub const WIRE_DEPTH_MAX: u8 = 64;

@@ -3,6 +3,7 @@
 use crate::decoder::{Call, Decoder, Frame, Halt};
 use crate::envelope::{Source, SourceFacts};
 use crate::json;
+use crate::lsn::Lsn;
 use crate::message::Logical;
 use crate::options::Format;
 use crate::record::{EventHead, EventWriter, Parts, Position};
@@ -18,10 +19,10 @@ impl Decoder {
         let (position, source) = if logical.transactional {
             (self.transaction()?.position(), self.source_facts.clone())
         } else {
-            // It is of no transaction, shows the time of the one before, and counts as a commit.
+            // It is of no transaction, shows the time and the origin of the one before, and counts
+            // as a commit.
             let mut source = SourceFacts {
                 xid: None,
-                origin: None,
                 last_commit: Some(frame.lsn),
                 ..self.source_facts.clone()
             };
@@ -37,6 +38,9 @@ impl Decoder {
                 source,
             )
         };
+        if !self.options.selection.includes_message(logical.prefix) {
+            return self.end_message(frame.lsn, logical.transactional, 0);
+        }
         if !self.message_topic_written {
             write_message_topic(&self.options, call.records)?;
         }
@@ -98,14 +102,19 @@ impl Decoder {
         };
         event.finish(&head, &[], call.records)?;
         self.message_topic_written = true;
-        if logical.transactional {
+        self.end_message(frame.lsn, logical.transactional, 1)
+    }
+
+    /// A message has become `events` events. One of no transaction counts as a commit.
+    fn end_message(&mut self, lsn: Lsn, transactional: bool, events: u32) -> Result<(), Halt> {
+        if transactional {
             let transaction = self.transaction()?;
-            if let Some(metadata) = &mut transaction.metadata {
-                metadata.count(None, 1);
+            if let (Some(metadata), 1..) = (&mut transaction.metadata, events) {
+                metadata.count(None, events);
             }
-            transaction.advance(1);
+            transaction.advance(events);
         } else {
-            self.source_facts.last_commit = Some(frame.lsn);
+            self.source_facts.last_commit = Some(lsn);
             self.source_stale = true;
         }
         Ok(())

@@ -6,7 +6,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::OptionError;
-use crate::schema::{NameAdjustment, Patterns, SchemaOptions};
+use crate::mapping::Mappings;
+use crate::names::NameAdjustment;
+use crate::schema::SchemaOptions;
+use crate::selection::Selection;
+use crate::unwrap::{Transforms, Unwrap};
 
 /// How events are rendered. Valid once made.
 #[derive(Clone, Debug)]
@@ -32,6 +36,19 @@ pub struct Options {
     pub(crate) replace_null_with_default: bool,
     pub(crate) transaction_metadata: bool,
     pub(crate) schemas: SchemaOptions,
+    pub(crate) transaction_topic: String,
+    pub(crate) skip_unchanged: bool,
+    /// Decimals are JSON numbers, `converter.decimal.format`.
+    pub(crate) decimal_numbers: bool,
+    pub(crate) context_headers: bool,
+    pub(crate) field_names: NameAdjustment,
+    pub(crate) selection: Selection,
+    pub(crate) mappings: Mappings,
+    /// Taken from `transforms` when all options are known.
+    pub(crate) unwrap: Option<Unwrap>,
+    transforms: Transforms,
+    /// Debezium's defects too, `debezium.compatibility`.
+    pub(crate) strict: bool,
     ignored: Vec<String>,
 }
 
@@ -116,6 +133,16 @@ impl Default for Options {
             replace_null_with_default: true,
             transaction_metadata: false,
             schemas: SchemaOptions::default(),
+            transaction_topic: "transaction".to_owned(),
+            skip_unchanged: false,
+            decimal_numbers: false,
+            context_headers: true,
+            field_names: NameAdjustment::None,
+            selection: Selection::new(Format::Debezium),
+            mappings: Mappings::default(),
+            unwrap: None,
+            transforms: Transforms::default(),
+            strict: false,
             ignored: Vec::new(),
         }
     }
@@ -146,12 +173,18 @@ impl Options {
         for (name, value) in pairs {
             options.set(name, value)?;
         }
+        options.unwrap = options.transforms.unwrap(options.format)?;
         Ok(options)
     }
 
     /// Options that were given, are Debezium's, and have no meaning to a decoder.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// Whether rows show defaults in place of NULL.
+    pub(crate) fn replaces_null(&self) -> bool {
+        self.replace_null_with_default || self.unwrap.as_ref().is_some_and(Unwrap::replaces_null)
     }
 
     fn native() -> Self {
@@ -165,6 +198,7 @@ impl Options {
             include_unknown: true,
             tombstones: false,
             skipped: Skipped::default(),
+            selection: Selection::new(Format::Native),
             ..Self::default()
         }
     }
@@ -172,8 +206,8 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
         match name {
             "format" => {}
-            "topic.prefix" => value.clone_into(&mut self.topic_prefix),
-            "topic.delimiter" => value.clone_into(&mut self.topic_delimiter),
+            "topic.prefix" => self.topic_prefix = topic_part(name, value)?,
+            "topic.delimiter" => self.topic_delimiter = topic_part(name, value)?,
             "database.dbname" => value.clone_into(&mut self.database),
             "decimal.handling.mode" => {
                 self.decimal = one_of(
@@ -249,22 +283,22 @@ impl Options {
                 self.replace_null_with_default = boolean(name, value)?;
             }
             "provide.transaction.metadata" => self.transaction_metadata = boolean(name, value)?,
-            "schemas.enable"
-            | "key.converter.schemas.enable"
-            | "value.converter.schemas.enable"
-            | "header.converter.schemas.enable"
-            | "schema.name.adjustment.mode"
-            | "column.propagate.source.type"
-            | "datatype.propagate.source.type" => self.set_of_schemas(name, value)?,
+            _ if self.set_of_schemas(name, value)? => {}
+            _ if self.set_more(name, value)? => {}
+            _ if self.selection.set(name, value)? => {}
+            _ if self.mappings.set(name, value)? => {}
+            _ if self.transforms.set(name, value)? => {}
             _ if is_ignored(name) => self.ignored.push(name.to_owned()),
             _ => return Err(error(name, "no such option")),
         }
         Ok(())
     }
 
-    /// Options of schemas.
-    fn set_of_schemas(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
+    /// Takes an option of schemas.
+    fn set_of_schemas(&mut self, name: &str, value: &str) -> Result<bool, OptionError> {
         match name {
+            // Of all converters: it was taken before those of one of them.
+            "schemas.enable" => {}
             "key.converter.schemas.enable" => {
                 self.schemas.keys = self.schemas_enabled(name, value)?;
             }
@@ -275,25 +309,11 @@ impl Options {
                 self.schemas.headers = self.schemas_enabled(name, value)?;
             }
             "schema.name.adjustment.mode" => {
-                self.schemas.name_adjustment = one_of(
-                    name,
-                    value,
-                    &[
-                        ("none", NameAdjustment::None),
-                        ("avro", NameAdjustment::Avro),
-                        ("avro_unicode", NameAdjustment::AvroUnicode),
-                    ],
-                )?;
+                self.schemas.name_adjustment = one_of(name, value, ADJUSTMENTS)?;
             }
-            "column.propagate.source.type" => {
-                self.schemas.propagate_columns = patterns(name, value)?;
-            }
-            "datatype.propagate.source.type" => {
-                self.schemas.propagate_types = patterns(name, value)?;
-            }
-            _ => {}
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn schemas_enabled(&self, name: &str, value: &str) -> Result<bool, OptionError> {
@@ -303,64 +323,137 @@ impl Options {
         }
         Ok(enabled)
     }
+
+    /// Takes an option, if it is one of these.
+    fn set_more(&mut self, name: &str, value: &str) -> Result<bool, OptionError> {
+        match name {
+            "topic.transaction" => self.transaction_topic = topic_part(name, value)?,
+            "skip.messages.without.change" => self.skip_unchanged = boolean(name, value)?,
+            "converter.decimal.format" => {
+                self.decimal_numbers =
+                    one_of(name, value, &[("BASE64", false), ("NUMERIC", true)])?;
+            }
+            "extended.headers.enabled" => self.context_headers = boolean(name, value)?,
+            "field.name.adjustment.mode" => self.field_names = one_of(name, value, ADJUSTMENTS)?,
+            "debezium.compatibility" => {
+                self.strict = one_of(name, value, &[("default", false), ("strict", true)])?;
+            }
+            // Java classes: only what Debezium has by default is known here.
+            "converters" | "post.processors" => one_of(name, value, &[("", ())])?,
+            "sourceinfo.struct.maker" => one_of(name, value, &[(SOURCE_INFO, ())])?,
+            "topic.naming.strategy" => one_of(name, value, &[(TOPIC_NAMING, ())])?,
+            "transaction.metadata.factory" => one_of(name, value, &[(TRANSACTION_FACTORY, ())])?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
+
+const ADJUSTMENTS: &[(&str, NameAdjustment)] = &[
+    ("none", NameAdjustment::None),
+    ("avro", NameAdjustment::Avro),
+    ("avro_unicode", NameAdjustment::AvroUnicode),
+];
+const SOURCE_INFO: &str = "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker";
+const TOPIC_NAMING: &str = "io.debezium.schema.SchemaTopicNamingStrategy";
+const TRANSACTION_FACTORY: &str =
+    "io.debezium.pipeline.txmetadata.DefaultTransactionMetadataFactory";
 
 /// Debezium's own options for what the decoder has no part in: connecting, snapshots, Kafka.
 fn is_ignored(name: &str) -> bool {
     const PREFIXES: &[&str] = &[
+        "bootstrap.",
+        "connection.",
+        "custom.metric.",
         "database.",
+        "driver.",
         "errors.",
+        "event.converting.",
         "event.processing.",
+        "executor.",
+        "guardrail.",
         "header.converter",
         "heartbeat.",
         "incremental.snapshot.",
+        "internal.",
         "key.converter",
+        "legacy.",
+        "lsn.flush.",
         "notification.",
         "offset.",
+        "openlineage.",
+        "producer.",
         "publication.",
+        "query.",
+        "queue.",
+        "record.processing.",
+        "replica.identity.",
+        "schema.history.",
+        "sensitive.",
         "signal.",
         "slot.",
         "snapshot.",
+        "ssl.",
+        "statistics.",
+        "task.management.",
+        "topic.creation.",
+        "topic.heartbeat.",
+        "topic.key.",
         "value.converter",
     ];
     const NAMES: &[&str] = &[
         "connector.class",
+        "config.action.reload",
+        "converter.schemas.cache.size",
+        "exactly.once.support",
         "flush.lsn.source",
+        "include.schema.changes",
         // The connector for PostgreSQL reads no comments.
         "include.schema.comments",
-        "lsn.flush.mode",
         "max.batch.size",
         "max.queue.size",
         "max.queue.size.in.bytes",
         "name",
         "plugin.name",
+        "poll.dispatch.interval.ms",
         "poll.interval.ms",
         "publish.via.partition.root",
         "read.only",
         "retriable.restart.connector.wait.ms",
         "schema.refresh.mode",
         "status.update.interval.ms",
+        "streaming.delay.ms",
         "tasks.max",
+        "tasks.max.enforce",
+        "topic.cache.size",
+        "topic.regex",
+        "topic.replacement",
+        "unknown.properties.ignored",
         "xmin.fetch.interval.ms",
     ];
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn error(name: &str, reason: &str) -> OptionError {
+pub(crate) fn error(name: &str, reason: &str) -> OptionError {
     OptionError {
         name: name.to_owned(),
         reason: reason.to_owned(),
     }
 }
 
-fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
+pub(crate) fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
     error(name, &format!("expected one of {}", allowed.join(", ")))
 }
 
-fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, OptionError> {
+/// In capitals or not, as Debezium takes its words.
+pub(crate) fn one_of<T: Copy>(
+    name: &str,
+    value: &str,
+    allowed: &[(&str, T)],
+) -> Result<T, OptionError> {
     allowed
         .iter()
-        .find(|(word, _)| *word == value)
+        .find(|(word, _)| word.eq_ignore_ascii_case(value.trim()))
         .map(|(_, mode)| *mode)
         .ok_or_else(|| {
             not_one_of(
@@ -370,12 +463,20 @@ fn one_of<T: Copy>(name: &str, value: &str, allowed: &[(&str, T)]) -> Result<T, 
         })
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
+pub(crate) fn boolean(name: &str, value: &str) -> Result<bool, OptionError> {
     one_of(name, value, &[("true", true), ("false", false)])
 }
 
-fn patterns(name: &str, value: &str) -> Result<Patterns, OptionError> {
-    Patterns::parse(value).ok_or_else(|| error(name, "expected regular expressions"))
+/// What goes into names of topics as it is.
+fn topic_part(name: &str, value: &str) -> Result<String, OptionError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if value.is_empty() || !value.bytes().all(fits) {
+        return Err(error(
+            name,
+            "expected letters, digits, dots, underscores and hyphens",
+        ));
+    }
+    Ok(value.to_owned())
 }
 
 fn skipped(name: &str, value: &str) -> Result<Skipped, OptionError> {
@@ -383,15 +484,15 @@ fn skipped(name: &str, value: &str) -> Result<Skipped, OptionError> {
         return Ok(Skipped::default());
     }
     let operation = |word: &str| match word.trim().as_bytes() {
-        &[op @ (b'c' | b'u' | b'd' | b't')] => Ok(op),
+        &[op @ (b'c' | b'u' | b'd' | b't' | b'r')] => Ok(op),
         _ => Err(error(
             name,
-            "expected \"none\", or c, u, d, t separated by commas",
+            "expected \"none\", or c, u, d, t, r separated by commas",
         )),
     };
-    Ok(Skipped(
-        value.split(',').map(operation).collect::<Result<_, _>>()?,
-    ))
+    // As Java splits: without what is empty at the end.
+    let words = value.trim_end_matches(',').split(',');
+    Ok(Skipped(words.map(operation).collect::<Result<_, _>>()?))
 }
 
 fn placeholder(value: &str) -> Option<Vec<u8>> {
@@ -430,6 +531,28 @@ mod tests {
             parse("decimal.mode", "double").unwrap_err().to_string(),
             "option decimal.mode: no such option"
         );
+    }
+
+    #[test]
+    fn words_are_taken_as_debezium_takes_them() {
+        let parse = |name, value| Options::parse([(name, value)]);
+        let options = parse("decimal.handling.mode", " String").unwrap();
+        assert_eq!(options.decimal, DecimalMode::String);
+        assert!(!parse("tombstones.on.delete", "FALSE").unwrap().tombstones);
+        let skipped = parse("skipped.operations", "r, u,").unwrap().skipped;
+        assert!(skipped.contains(b'r') && skipped.contains(b'u'));
+        for (name, value) in [
+            ("skipped.operations", "c,none"),
+            ("skipped.operations", "C"),
+            ("skipped.operations", ""),
+            ("topic.prefix", ""),
+            ("topic.prefix", "a b"),
+            ("topic.delimiter", "::"),
+            ("topic.transaction", "ä"),
+            ("tombstones.on.delete", "yes"),
+        ] {
+            assert_eq!(parse(name, value).unwrap_err().name, name);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use crate::lsn::Lsn;
 use crate::transaction::Transaction;
+use crate::value::Shape;
 
 /// Where an event stands in the stream; its records' position fields.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,16 @@ impl EventWriter {
             value_end: 0,
             parts: Parts::default(),
         }
+    }
+
+    /// Where the event begins in the records.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where its value does, once the key is written.
+    pub(crate) fn value_start(&self) -> usize {
+        self.key_end
     }
 
     /// The key is written (or is null); the value follows.
@@ -169,7 +180,7 @@ pub(crate) struct TopicColumn<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_oid: u32,
     pub(crate) typmod: i32,
-    pub(crate) shape: u8,
+    pub(crate) shape: Shape,
     pub(crate) in_key: bool,
     pub(crate) nullable: bool,
 }
@@ -201,17 +212,33 @@ pub(crate) fn write_topic(topic: &Topic<'_>, out: &mut Vec<u8>) -> Result<(), Re
         out.extend_from_slice(string);
     }
     for column in &topic.columns {
-        let name_bytes = u16::try_from(column.name.len()).map_err(|_| RecordTooLong)?;
         out.extend_from_slice(&column.type_oid.to_le_bytes());
         out.extend_from_slice(&column.typmod.to_le_bytes());
         let flags = u8::from(column.in_key) | u8::from(column.nullable) << 1;
-        out.extend_from_slice(&[column.shape, flags]);
-        out.extend_from_slice(&name_bytes.to_le_bytes());
-        out.extend_from_slice(column.name.as_bytes());
+        write_shaped(column.name, &column.shape, flags, out)?;
     }
     let bytes = length(start..out.len())?.to_le_bytes();
     if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<4>) {
         *place = bytes;
+    }
+    Ok(())
+}
+
+/// What columns and the attributes of their objects have in common.
+fn write_shaped(
+    name: &str,
+    shape: &Shape,
+    flags: u8,
+    out: &mut Vec<u8>,
+) -> Result<(), RecordTooLong> {
+    out.extend_from_slice(&[shape.code, flags]);
+    out.extend_from_slice(&short_length(name.len())?.to_le_bytes());
+    out.extend_from_slice(name.as_bytes());
+    if shape.is_object() {
+        out.extend_from_slice(&short_length(shape.attributes.len())?.to_le_bytes());
+        for (name, shape) in &shape.attributes {
+            write_shaped(name, shape, 0, out)?;
+        }
     }
     Ok(())
 }
@@ -316,6 +343,10 @@ fn put<const N: usize, const M: usize>(bytes: &mut [u8; N], at: usize, field: [u
     if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<M>) {
         *place = field;
     }
+}
+
+fn short_length(length: usize) -> Result<u16, RecordTooLong> {
+    u16::try_from(length).map_err(|_| RecordTooLong)
 }
 
 fn length(range: Range<usize>) -> Result<u32, RecordTooLong> {

@@ -1,7 +1,10 @@
 //! What a relation looks like, prepared so that a row is copied rather than computed: literals for
 //! names, a rendering for each column, JSON for whatever is not sent.
 
-use alloc::borrow::ToOwned;
+mod comparison;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -10,6 +13,7 @@ use alloc::vec::Vec;
 use crate::error::InvalidValue;
 use crate::facts::{ColumnFacts, RelationFacts};
 use crate::json::{self, append};
+use crate::mapping::{Mapper, Mapping};
 use crate::message::{Cell, RelationBody};
 use crate::options::{Format, Options};
 use crate::record::{RecordTooLong, TOPIC_ID_BYTES, Topic, TopicColumn, write_topic};
@@ -20,7 +24,7 @@ use crate::value::{Rendering, Types};
 pub(crate) const MESSAGE_TOPIC_ID: u32 = 0;
 
 /// One version of a relation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Relation {
     pub(crate) topic_id: u32,
     /// The row's columns, in order; those the format leaves out are not among them.
@@ -34,6 +38,8 @@ pub(crate) struct Relation {
     pub(crate) schemas: RelationSchemas,
     /// How many columns its tuples have.
     pub(crate) tuple_columns: usize,
+    /// It is selected: without, it has no events.
+    pub(crate) included: bool,
     /// `public.t`, for errors.
     pub(crate) qualified_name: String,
     topic_record: Vec<u8>,
@@ -50,8 +56,11 @@ pub(crate) struct Column {
     rendering: Rendering,
     /// JSON for NULL, and for what was not sent.
     null: Vec<u8>,
-    /// `null` is something else than null.
-    null_stands_in: bool,
+    nullable: bool,
+    /// JSON of a value may give way to something else: to what `mapping` makes of it, or to `null`
+    /// where the format cannot express it, which is treated like NULL.
+    stands_in: bool,
+    mapping: Option<Box<Mapping>>,
     /// JSON for a TOASTed value that was not sent.
     unavailable: Vec<u8>,
     in_identity: bool,
@@ -92,71 +101,71 @@ impl Relation {
         options: &Options,
         topic_id: u32,
     ) -> Result<Self, RecordTooLong> {
-        let resolved: Vec<_> = body
+        let qualified_name = format!("{}.{}", body.namespace, body.name);
+        let selection = &options.selection;
+        let included = selection.includes_table(body.namespace, body.name);
+        // Debezium reads no facts of columns that are not selected.
+        let known = |name: &str| {
+            facts
+                .and_then(|facts| facts.columns.iter().find(|known| known.name == name))
+                .filter(|_| selection.includes_column(&qualified_name, name))
+        };
+        let names: Vec<Cow<'_, str>> = body
             .columns
             .iter()
-            .enumerate()
-            .map(|(tuple_index, column)| {
-                let known = facts
-                    .and_then(|facts| facts.columns.iter().find(|known| known.name == column.name));
-                Rendering::resolve(column.type_oid, column.typmod, types, options).map(
-                    |rendering| {
-                        let null = null_json(&rendering, known, options);
-                        Column {
-                            name: column.name.to_owned(),
-                            tuple_index,
-                            literal: Literal::member(column.name, options.format),
-                            null_stands_in: null != b"null",
-                            null,
-                            unavailable: rendering.unavailable(),
-                            rendering,
-                            in_identity: column.in_identity,
-                        }
-                    },
-                )
-            })
+            .map(|column| sent_name(column.name, options))
             .collect();
-        let key_names = facts.map(key_columns).unwrap_or_default();
+        let sent = |column: &Column| names.get(column.tuple_index).map_or("", AsRef::as_ref);
+        let resolved = resolve_columns(body, &names, known, types, options);
+        let mut key_names =
+            selection.key_columns(&qualified_name, &names.iter().map(AsRef::as_ref));
+        if key_names.is_empty() {
+            key_names = facts.map(key_columns).unwrap_or_default();
+        }
         let key: Vec<Column> = key_names
             .iter()
             .filter_map(|name| {
                 resolved
                     .iter()
-                    .flatten()
-                    .find(|column| column.name == **name)
+                    .find(|column| sent(column) == *name)
                     .cloned()
             })
             .collect();
         let has_key = key_names
             .iter()
-            .any(|name| body.columns.iter().any(|column| column.name == *name));
-        let columns: Vec<Column> = resolved.into_iter().flatten().collect();
-        let topic_columns = columns
-            .iter()
-            .filter_map(|column| {
-                let known =
-                    facts.and_then(|facts| facts.columns.iter().find(|k| k.name == column.name));
-                body.columns
-                    .get(column.tuple_index)
-                    .map(|sent| TopicColumn {
-                        name: &column.name,
-                        type_oid: column.rendering.type_oid(),
-                        typmod: sent.typmod,
-                        shape: column.rendering.shape(),
-                        in_key: key.iter().any(|part| part.name == column.name),
-                        nullable: known.is_none_or(|known| !known.not_null),
-                    })
-            })
-            .collect();
+            .any(|name| names.iter().any(|sent| sent == name));
+        let mut columns = resolved;
+        columns.retain(|column| selection.includes_column(&qualified_name, sent(column)));
+        let mapper = |column: &Column| {
+            let type_oid = body.columns.get(column.tuple_index)?.type_oid;
+            let type_name = || types.name(type_oid);
+            options
+                .mappings
+                .of(&qualified_name, sent(column), type_name)
+        };
+        for column in &mut columns {
+            if let Some(mapper) = mapper(column) {
+                column.map(mapper, body, types);
+            }
+        }
         let topic = topic_name(body, options);
         let mut schemas = RelationSchemas::default();
         if options.schemas.any() {
-            let (key, row) = (
-                described(&key, body, facts),
-                described(&columns, body, facts),
-            );
+            let key: Vec<_> = key
+                .iter()
+                .filter_map(|column| described(column, sent(column), body, known))
+                .collect();
+            let row: Vec<_> = columns
+                .iter()
+                .filter_map(|column| {
+                    Some(SchemaColumn {
+                        mapper: mapper(column),
+                        ..described(column, sent(column), body, known)?
+                    })
+                })
+                .collect();
             let key = has_key.then_some(key.as_slice());
-            schemas = RelationSchemas::new(&topic, body, key, &row, types, options);
+            schemas = RelationSchemas::new(&topic, key, &row, types, options);
         }
         let mut topic_record = Vec::new();
         write_topic(
@@ -167,7 +176,7 @@ impl Relation {
                 namespace: body.namespace,
                 table: body.name,
                 headers: &constant_headers(options),
-                columns: topic_columns,
+                columns: topic_columns(body, &columns, &key),
             },
             &mut topic_record,
         )?;
@@ -183,7 +192,8 @@ impl Relation {
             source,
             schemas,
             tuple_columns: body.columns.len(),
-            qualified_name: format!("{}.{}", body.namespace, body.name),
+            included,
+            qualified_name,
             topic_record,
         })
     }
@@ -236,10 +246,12 @@ impl Relation {
         Ok(())
     }
 
-    /// Writes the key as a JSON object, or nothing where the relation has none.
+    /// Writes the key as a JSON object, or nothing where the relation has none. What is unchanged
+    /// is taken from `filled`, the old tuple, where that has it.
     pub(crate) fn write_key<'a>(
         &self,
         cells: &[Cell<'a>],
+        filled: Option<&[Cell<'a>]>,
         out: &mut Vec<u8>,
     ) -> Result<(), InvalidCell<'a>> {
         if !self.has_key {
@@ -247,10 +259,7 @@ impl Relation {
         }
         let start = out.len();
         for column in &self.key {
-            column.write(
-                cells.get(column.tuple_index).copied().unwrap_or(Cell::Null),
-                out,
-            )?;
+            column.write(cell(cells, column.tuple_index, filled), out)?;
         }
         close_object(start, out);
         Ok(())
@@ -315,10 +324,8 @@ impl Column {
                     value,
                     invalid,
                 })?;
-                // A value the format cannot express is null, and treated like one.
-                if self.null_stands_in && out.get(start..) == Some(b"null") {
-                    out.truncate(start);
-                    out.extend_from_slice(&self.null);
+                if self.stands_in && (self.mapping.is_some() || out.get(start..) == Some(b"null")) {
+                    self.stand_in(start, out);
                 }
             }
             Cell::Null => append(&self.null, out),
@@ -326,24 +333,135 @@ impl Column {
         }
         Ok(())
     }
+
+    /// Replaces the JSON of a value by what is shown in its place.
+    #[cold]
+    fn stand_in(&self, start: usize, out: &mut Vec<u8>) {
+        if out.get(start..) == Some(b"null") {
+            out.truncate(start);
+            out.extend_from_slice(&self.null);
+        } else if let Some(mapping) = &self.mapping {
+            mapping.apply(start, out);
+        }
+    }
+
+    /// Values are mapped from here on, if the mapper has anything to do with the column's type,
+    /// and so is what is shown for those that are not sent.
+    fn map(&mut self, mapper: &Mapper, body: &RelationBody<'_>, types: &Types) {
+        let sent = body.columns.get(self.tuple_index);
+        let length = sent.map(|sent| types.source_type(sent.type_oid, sent.typmod).length);
+        let mapping = length.and_then(|length| Mapping::new(mapper, &self.rendering, length));
+        let Some(mapping) = mapping else {
+            return;
+        };
+        // Debezium's bytes in place of an unchanged value are not those that it cuts.
+        if !matches!(mapping, Mapping::TruncateBytes(_)) {
+            mapping.apply(0, &mut self.unavailable);
+        }
+        let mapping = self.mapping.insert(Box::new(mapping));
+        // A default shown for NULL is the schema's, which knows of no mapping.
+        if !self.nullable || matches!(**mapping, Mapping::Mask(_)) {
+            mapping.apply(0, &mut self.null);
+        }
+        self.stands_in = true;
+    }
 }
 
-/// What the columns' schemas are made of.
-fn described<'a>(
-    columns: &'a [Column],
-    body: &'a RelationBody<'_>,
-    facts: Option<&'a RelationFacts>,
-) -> Vec<SchemaColumn<'a>> {
-    let describe = |column: &'a Column| {
-        let sent = body.columns.get(column.tuple_index)?;
-        Some(SchemaColumn {
-            member: column.literal.name(),
-            sent,
-            known: facts.and_then(|facts| facts.columns.iter().find(|k| k.name == sent.name)),
-            rendering: &column.rendering,
+/// A column's cell; an unchanged one is taken from the old tuple where that is given.
+#[inline]
+fn cell<'a>(cells: &[Cell<'a>], index: usize, filled: Option<&[Cell<'a>]>) -> Cell<'a> {
+    match (cells.get(index).copied().unwrap_or(Cell::Null), filled) {
+        (Cell::Unchanged, Some(old)) => old.get(index).copied().unwrap_or(Cell::Unchanged),
+        (cell, _) => cell,
+    }
+}
+
+/// A column's name as Debezium reads it: under strict compatibility without quotes around it, which
+/// then is the name of no column in the catalogs.
+fn sent_name<'a>(name: &'a str, options: &Options) -> Cow<'a, str> {
+    if options.strict && options.format == Format::Debezium {
+        for quote in ["'", "\"", "`"] {
+            let inside = name
+                .strip_prefix(quote)
+                .and_then(|rest| rest.strip_suffix(quote));
+            if let Some(inside) = inside {
+                return Cow::Owned(inside.replace(&quote.repeat(2), quote));
+            }
+        }
+    }
+    Cow::Borrowed(name)
+}
+
+/// The columns that the format shows.
+fn resolve_columns<'f>(
+    body: &RelationBody<'_>,
+    names: &[Cow<'_, str>],
+    known: impl Fn(&str) -> Option<&'f ColumnFacts>,
+    types: &Types,
+    options: &Options,
+) -> Vec<Column> {
+    let sent = body.columns.iter().enumerate().zip(names);
+    sent.filter_map(|((tuple_index, column), sent)| {
+        let known = known(sent);
+        let not_null = known.is_some_and(|known| known.not_null);
+        let default = known.and_then(|known| known.default.as_deref());
+        let name = options.field_names.field(sent);
+        let rendering = Rendering::resolve(column.type_oid, column.typmod, types, options)?;
+        let null = null_json(&rendering, not_null, default, options);
+        Some(Column {
+            literal: Literal::member(&name, options.format),
+            name: name.into_owned(),
+            tuple_index,
+            nullable: !not_null,
+            stands_in: null != b"null",
+            mapping: None,
+            null,
+            unavailable: rendering.unavailable(),
+            rendering,
+            in_identity: column.in_identity,
+        })
+    })
+    .collect()
+}
+
+fn topic_columns<'c>(
+    body: &RelationBody<'_>,
+    columns: &'c [Column],
+    key: &[Column],
+) -> Vec<TopicColumn<'c>> {
+    let topic_column = |column: &'c Column| {
+        let index = column.tuple_index;
+        Some(TopicColumn {
+            name: &column.name,
+            type_oid: column.rendering.type_oid(),
+            typmod: body.columns.get(index)?.typmod,
+            shape: column.rendering.shape(),
+            in_key: key.iter().any(|part| part.tuple_index == index),
+            nullable: column.nullable,
         })
     };
-    columns.iter().filter_map(describe).collect()
+    columns.iter().filter_map(topic_column).collect()
+}
+
+/// What a column's schema is made of, as far as it depends on no mapper. None: there is no such
+/// column, which does not happen.
+fn described<'a>(
+    column: &'a Column,
+    name: &'a str,
+    body: &'a RelationBody<'_>,
+    known: impl Fn(&str) -> Option<&'a ColumnFacts>,
+) -> Option<SchemaColumn<'a>> {
+    let sent = body.columns.get(column.tuple_index)?;
+    Some(SchemaColumn {
+        member: column.literal.name(),
+        name,
+        type_oid: sent.type_oid,
+        typmod: sent.typmod,
+        optional: column.nullable,
+        default: known(name).and_then(|known| known.default.as_deref()),
+        rendering: &column.rendering,
+        mapper: None,
+    })
 }
 
 /// The topic record of `<prefix>.message`, where logical messages go.
@@ -366,6 +484,9 @@ pub(crate) fn write_message_topic(
 /// Headers every data event of Debezium's carries. `runId`, random for each run, is left out: the
 /// decoder is deterministic.
 pub(crate) fn write_constant_headers(options: &Options, out: &mut Vec<u8>) {
+    if options.format == Format::Native || !options.context_headers {
+        return;
+    }
     let opening = Opening::of_string_header(options);
     for (name, value) in [
         (
@@ -389,11 +510,9 @@ pub(crate) fn write_name(name: &str, format: Format, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok(), "a str is UTF-8");
 }
 
-fn constant_headers(options: &Options) -> Vec<u8> {
+pub(crate) fn constant_headers(options: &Options) -> Vec<u8> {
     let mut headers = b"{".to_vec();
-    if options.format == Format::Debezium {
-        write_constant_headers(options, &mut headers);
-    }
+    write_constant_headers(options, &mut headers);
     headers.push(b'}');
     headers
 }
@@ -408,20 +527,18 @@ fn close_object(start: usize, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn null_json(rendering: &Rendering, known: Option<&ColumnFacts>, options: &Options) -> Vec<u8> {
-    let (Some(known), Format::Debezium) = (known, options.format) else {
-        return b"null".to_vec();
-    };
-    if !known.not_null && !options.replace_null_with_default {
+fn null_json(
+    rendering: &Rendering,
+    not_null: bool,
+    default: Option<&str>,
+    options: &Options,
+) -> Vec<u8> {
+    if options.format == Format::Native || !(not_null || options.replaces_null()) {
         return b"null".to_vec();
     }
-    let default = known
-        .default
-        .as_deref()
-        .and_then(|expression| rendering.default(expression));
-    match default {
+    match default.and_then(|expression| rendering.default(expression)) {
         Some(default) => default,
-        None if known.not_null => rendering.fallback(),
+        None if not_null => rendering.fallback(),
         None => b"null".to_vec(),
     }
 }

@@ -5,20 +5,17 @@
 //! stand before a payload: an [`Opening`]. Without schemas it is empty.
 
 mod envelope;
-mod name;
 mod parameters;
-mod pattern;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 pub(crate) use self::envelope::RecordSchemas;
-pub(crate) use self::name::NameAdjustment;
-pub(crate) use self::pattern::Patterns;
-use crate::facts::ColumnFacts;
-use crate::message::{ColumnBody, RelationBody};
+use crate::mapping::Mapper;
+use crate::names::NameAdjustment;
 use crate::options::Options;
+use crate::unwrap::{UnwrappedOpenings, Wrapped};
 use crate::value::{Rendering, Types};
 
 /// Which schemas there are and what they say beyond the necessary.
@@ -32,10 +29,6 @@ pub(crate) struct SchemaOptions {
     pub(crate) headers: bool,
     /// `schema.name.adjustment.mode`
     pub(crate) name_adjustment: NameAdjustment,
-    /// `column.propagate.source.type`: of `schema.table.column`.
-    pub(crate) propagate_columns: Patterns,
-    /// `datatype.propagate.source.type`: of `schema.table.type`.
-    pub(crate) propagate_types: Patterns,
 }
 
 /// What stands before a payload that has a schema; a brace closes both. Nothing without schemas.
@@ -49,6 +42,8 @@ pub(crate) struct RelationSchemas {
     pub(crate) value: Opening,
     /// The key, as a header holds it.
     pub(crate) key_header: Opening,
+    /// With `ExtractNewRecordState`.
+    pub(crate) unwrapped: UnwrappedOpenings,
 }
 
 /// What the schema of a row's or a key's column is made of.
@@ -56,9 +51,16 @@ pub(crate) struct RelationSchemas {
 pub(crate) struct SchemaColumn<'a> {
     /// The name it has in events, as JSON.
     pub(crate) member: &'a [u8],
-    pub(crate) sent: &'a ColumnBody<'a>,
-    pub(crate) known: Option<&'a ColumnFacts>,
+    /// The name it has in the table.
+    pub(crate) name: &'a str,
+    pub(crate) type_oid: u32,
+    pub(crate) typmod: i32,
+    pub(crate) optional: bool,
+    /// The default's expression.
+    pub(crate) default: Option<&'a str>,
     pub(crate) rendering: &'a Rendering,
+    /// What is done to its values. Keys are left alone.
+    pub(crate) mapper: Option<&'a Mapper>,
 }
 
 impl SchemaOptions {
@@ -69,7 +71,8 @@ impl SchemaOptions {
 }
 
 impl Opening {
-    fn new(enabled: bool, schema: &[u8]) -> Self {
+    /// Nothing unless `enabled`.
+    pub(crate) fn new(enabled: bool, schema: &[u8]) -> Self {
         if !enabled {
             return Self::default();
         }
@@ -99,6 +102,19 @@ impl Opening {
         out.extend_from_slice(&self.0);
     }
 
+    /// How long it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A null with its schema; nothing where it has none.
+    pub(crate) fn write_null(&self, out: &mut Vec<u8>) {
+        if !self.0.is_empty() {
+            out.extend_from_slice(&self.0);
+            out.extend_from_slice(b"null}");
+        }
+    }
+
     /// What stands behind it.
     #[inline]
     pub(crate) fn close(&self, out: &mut Vec<u8>) {
@@ -113,71 +129,67 @@ impl RelationSchemas {
     /// none of keys.
     pub(crate) fn new(
         topic: &str,
-        body: &RelationBody<'_>,
         key: Option<&[SchemaColumn<'_>]>,
         row: &[SchemaColumn<'_>],
         types: &Types,
         options: &Options,
     ) -> Self {
         let schemas = &options.schemas;
-        let name = |kind: &str| schemas.name_adjustment.adjust(&format!("{topic}.{kind}"));
+        let name = |kind: &str| {
+            let name = format!("{topic}.{kind}");
+            schemas.name_adjustment.schema(&name).into_owned()
+        };
         let mut key_schema = Vec::new();
         if let Some(key) = key {
-            let fields = fields(key, types, options, |_| Vec::new());
+            let fields = fields(key, types, options);
             write_struct(&fields, false, &name("Key"), None, &mut key_schema);
         }
         let mut value_schema = Vec::new();
-        if schemas.values {
-            let mapped = |column: &SchemaColumn<'_>| {
-                parameters::of_column(body, column.sent, types, schemas)
-            };
-            let fields = fields(row, types, options, mapped);
+        let mut unwrapped = UnwrappedOpenings::default();
+        if schemas.values || options.unwrap.is_some() {
+            let fields = fields(row, types, options);
             let mut row = Vec::new();
             write_struct(&fields, true, &name("Value"), None, &mut row);
             envelope::write_envelope(&row, &name("Envelope"), &mut value_schema);
+            if let Some(unwrap) = &options.unwrap {
+                let wrapped = Wrapped {
+                    row: &row,
+                    envelope: &value_schema,
+                };
+                unwrapped = unwrap.openings(wrapped, options);
+                value_schema = unwrap.row_schema(wrapped);
+            }
         }
         Self {
             key: Opening::new(schemas.keys && key.is_some(), &key_schema),
             value: Opening::new(schemas.values, &value_schema),
             key_header: Opening::new(schemas.headers, &key_schema),
+            unwrapped,
         }
     }
 }
 
 /// The columns' schemas, separated by commas.
-fn fields<F>(
-    columns: &[SchemaColumn<'_>],
-    types: &Types,
-    options: &Options,
-    parameters: F,
-) -> Vec<u8>
-where
-    F: Fn(&SchemaColumn<'_>) -> Vec<(&'static str, String)>,
-{
+fn fields(columns: &[SchemaColumn<'_>], types: &Types, options: &Options) -> Vec<u8> {
     let mut out = Vec::new();
     for column in columns {
         if !out.is_empty() {
             out.push(b',');
         }
-        let SchemaColumn {
-            member,
-            sent,
-            known,
-            rendering,
-        } = *column;
-        let default = known
-            .and_then(|known| known.default.as_deref())
+        let rendering = column.rendering;
+        let default = column
+            .default
             .and_then(|expression| rendering.default(expression));
         rendering
-            .schema(sent.type_oid, sent.typmod, types, options)
+            .schema(column.type_oid, column.typmod, types, options)
             .write(
-                known.is_none_or(|known| !known.not_null),
-                &parameters(column),
+                column.optional,
+                &parameters::of_column(column, types),
                 default.as_deref(),
                 &mut out,
             );
         out.extend_from_slice(b",\"field\":");
-        out.extend_from_slice(member);
+        out.extend_from_slice(column.member);
         out.push(b'}');
     }
     out

@@ -105,6 +105,7 @@ impl Decoder {
                 self.streaming = Streaming::Idle;
             }
             (Streaming::Preparing { xid }, None) => {
+                kind(frame.message)?;
                 // Sent once for all transactions, whatever becomes of this one.
                 if frame.message.first() == Some(&b'R')
                     && let protocol_1::Message::Relation(body) =
@@ -189,6 +190,23 @@ impl Decoder {
         message: Option<&Message>,
         call: &mut Call<'_>,
     ) -> Result<bool, Halt> {
+        let of_it = match message {
+            // What begins a transaction cannot fail afterwards: it leaves a trace.
+            None => replay.begun && kind(frame.message).is_ok(),
+            Some(Message::StreamStop) => true,
+            Some(
+                Message::StreamStart { xid }
+                | Message::BeginPrepare { xid, .. }
+                | Message::Prepare { xid },
+            ) => *xid == replay.xid,
+            Some(Message::Commit {
+                xid, commit_lsn, ..
+            }) => (*xid, *commit_lsn) == (replay.xid, replay.commit_lsn),
+            Some(_) => false,
+        };
+        if !of_it {
+            return Err(out_of_sequence("another transaction is being replayed"));
+        }
         if !replay.begun {
             self.begin(
                 replay.commit_lsn,
@@ -206,18 +224,17 @@ impl Decoder {
                 replay.with_subtransactions = true;
                 self.streaming = Streaming::Replaying(replay);
             }
-            Some(Message::BeginPrepare { .. } | Message::Prepare { .. } | Message::StreamStop) => {}
             Some(&Message::Commit {
                 xid,
                 commit_lsn,
                 end_lsn,
                 ..
-            }) if xid == replay.xid => {
+            }) => {
                 self.commit(commit_lsn, end_lsn, frame.lsn, call)?;
                 write_discard(xid, xid, call.records);
                 self.streaming = Streaming::Idle;
             }
-            Some(_) => return Err(out_of_sequence("a transaction is being replayed")),
+            Some(_) => {}
         }
         Ok(true)
     }
@@ -324,16 +341,22 @@ fn parse_xid_and_gid(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
 
 /// The first byte of a change inside of a segment, and the subtransaction it belongs to.
 fn kind_and_subxid(message: &[u8]) -> Result<(u8, u32), Malformed> {
+    let kind = kind(message)?;
     let mut reader = Reader::new(message);
-    let kind = reader.u8("message type")?;
-    if !matches!(kind, b'I' | b'U' | b'D' | b'T' | b'M' | b'R' | b'Y' | b'O') {
-        return Err(Malformed {
+    reader.u8("message type")?;
+    Ok((kind, reader.u32("xid")?))
+}
+
+/// The first byte of a message of protocol 1 that has its place within a transaction.
+fn kind(message: &[u8]) -> Result<u8, Malformed> {
+    match message.first() {
+        Some(&kind @ (b'I' | b'U' | b'D' | b'T' | b'M' | b'R' | b'Y' | b'O')) => Ok(kind),
+        _ => Err(Malformed {
             kind: DecodeErrorKind::Sequence,
             offset: 0,
-            detail: "not a message of a streamed transaction".into(),
-        });
+            detail: "not a message of a streamed or prepared transaction".into(),
+        }),
     }
-    Ok((kind, reader.u32("xid")?))
 }
 
 fn stash(xid: u32, subxid: u32, frame: &Frame<'_>, call: &mut Call<'_>) {

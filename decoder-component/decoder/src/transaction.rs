@@ -14,7 +14,7 @@ use crate::relation::{sanitized, write_name};
 use crate::schema::RecordSchemas;
 
 /// A transaction between its Begin and its Commit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Transaction {
     pub(crate) commit_lsn: Lsn,
     pub(crate) commit_ts_us: i64,
@@ -27,7 +27,7 @@ pub(crate) struct Transaction {
 }
 
 /// How many events a transaction has had, and of which tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
     total: u32,
     /// By `schema.table`.
@@ -175,7 +175,11 @@ pub(crate) fn write_transaction_topic(
     let topic = Topic {
         id: TRANSACTION_TOPIC_ID,
         relation: 0,
-        name: &sanitized(&alloc::format!("{}.transaction", options.topic_prefix)),
+        name: &sanitized(&alloc::format!(
+            "{}.{}",
+            options.topic_prefix,
+            options.transaction_topic
+        )),
         namespace: "",
         table: "",
         headers: b"{}",

@@ -9,16 +9,19 @@ mod array;
 mod binary;
 mod builtin;
 mod composite;
+mod decimal_number;
 mod default;
 mod embedded;
 mod geometric;
 mod hstore;
 mod interval;
+mod mapped;
 mod number;
 mod numeric;
 mod placeholder;
 mod resolve;
 mod schema;
+mod shape;
 mod source_type;
 mod temporal;
 mod vector;
@@ -29,14 +32,16 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+pub(crate) use self::mapped::MappedAs;
 use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;
+pub(crate) use self::shape::Shape;
 pub(crate) use self::source_type::SourceType;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
-use crate::facts::TypeFacts;
-use crate::options::{BinaryMode, Options};
+use crate::facts::{TypeFacts, TypeKind};
+use crate::options::Options;
 
 /// The types that are known: built-in ones, and those learnt.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +69,11 @@ impl Types {
         }
     }
 
+    fn is_domain(&self, type_oid: u32) -> bool {
+        let facts = self.learnt(type_oid);
+        facts.is_some_and(|facts| facts.kind == TypeKind::Domain)
+    }
+
     /// The element type, if it is a true array type.
     fn element(&self, type_oid: u32) -> Option<u32> {
         match self.learnt(type_oid) {
@@ -86,7 +96,7 @@ pub(crate) struct Rendering {
 impl Rendering {
     /// None: the format leaves columns of this type out.
     pub(crate) fn resolve(
-        type_oid: u32,
+        sent_oid: u32,
         typmod: i32,
         types: &Types,
         options: &Options,
@@ -95,8 +105,8 @@ impl Rendering {
             writer,
             type_oid,
             has_default,
-        } = resolve(type_oid, typmod, types, options)?;
-        let unavailable = placeholder::unavailable(&writer, options).into();
+        } = resolve(sent_oid, typmod, types, options)?;
+        let unavailable = placeholder::unavailable(&writer, sent_oid, types, options).into();
         Some(Self {
             writer,
             wire: Wire::resolve(type_oid, types),
@@ -139,29 +149,23 @@ impl Rendering {
     }
 
     /// The shape of a column in a topic record, `wit/decoding.wit`.
-    pub(crate) fn shape(&self) -> u8 {
-        shape(&self.writer)
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::of(&self.writer)
+    }
+
+    /// What a mapping of the column's values works on.
+    pub(crate) fn mapped_as(&self) -> MappedAs {
+        mapped::mapped_as(&self.writer)
+    }
+
+    /// Whether the type is one of characters, whose values can be masked and hashed.
+    pub(crate) fn is_character(&self) -> bool {
+        mapped::is_character(self.type_oid, &self.writer)
     }
 
     /// A domain's base type, else the type itself.
     pub(crate) fn type_oid(&self) -> u32 {
         self.type_oid
-    }
-}
-
-fn shape(writer: &Writer) -> u8 {
-    match writer {
-        Writer::DecimalExact => 1,
-        Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
-        | Writer::UnknownBytes {
-            mode: BinaryMode::Bytes | BinaryMode::Base64,
-            ..
-        } => 2,
-        Writer::DecimalDouble | Writer::Float(_) => 3,
-        Writer::Embedded => 4,
-        Writer::Array(array) => 16 + shape(&array.element),
-        Writer::Vector(_) => 16 + 3,
-        _ => 0,
     }
 }
 

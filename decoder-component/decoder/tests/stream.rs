@@ -370,6 +370,72 @@ fn a_successor_goes_on_where_it_was_saved() {
     assert_eq!(second.restore(&[]), Err(RestoreError::Corrupt));
     assert_eq!(second.restore(&[1, 0]), Err(RestoreError::Corrupt));
     assert_eq!(second.restore(&[99]), Err(RestoreError::Version));
+    let mut neither = first.save();
+    neither[1] = 2;
+    assert_eq!(second.restore(&neither), Err(RestoreError::Corrupt));
+}
+
+/// Stream Commit of transaction 7, at the LSN.
+fn stream_commit(commit_lsn: u64) -> Vec<u8> {
+    let mut message = vec![b'c', 0, 0, 0, 7, 0];
+    message.extend(commit_lsn.to_be_bytes());
+    message.extend((commit_lsn + 8).to_be_bytes());
+    message.extend([0; 8]);
+    frame(commit_lsn + 8, &message)
+}
+
+#[test]
+fn a_replay_that_is_of_another_transaction_leaves_no_trace() {
+    let stream_start = |xid| frame(50, &[b'S', 0, 0, 0, xid, 1]);
+    let mut decoder = decoder(&[]);
+    let mut records = Vec::new();
+    let commits = stream_commit(100);
+    let decoded = decoder.decode(&commits, NOW_US, &mut records);
+    assert_eq!(decoded.stop, Some(Stop::Replay(7)));
+    for other in [
+        relation(COLUMNS),
+        insert(90, &[Some("1"), None]),
+        begin(100, 7),
+        commit(100),
+        stream_start(8),
+        stream_commit(200),
+    ] {
+        let decoded = decoder.decode(&other, NOW_US, &mut records);
+        let Some(Stop::Failed(error)) = decoded.stop else {
+            panic!("{:?}", decoded.stop)
+        };
+        assert_eq!(error.kind, DecodeErrorKind::Sequence);
+        decoder.skip();
+    }
+    assert!(records.is_empty());
+    let replay = [stream_start(7), frame(60, b"E"), commits].concat();
+    let decoded = decoder.decode(&replay, NOW_US, &mut records);
+    assert_eq!((decoded.consumed, decoded.stop), (replay.len(), None));
+    // Begin, Commit, and that what was stashed may be forgotten.
+    assert_eq!(records.len(), 28 + 40 + 16);
+    let after = decoder.decode(&begin(200, 8), NOW_US, &mut records);
+    assert_eq!(after.stop, None);
+}
+
+#[test]
+fn what_is_prepared_does_not_commit() {
+    let mut prepare = vec![b'b'];
+    prepare.extend([0; 24]);
+    prepare.extend([0, 0, 0, 7, b'g', 0]);
+    let mut decoder = decoder(&[]);
+    for within in [begin(100, 7), commit(100)] {
+        let frames = [frame(50, &prepare), within].concat();
+        let stop = decoder
+            .clone()
+            .decode(&frames, NOW_US, &mut Vec::new())
+            .stop;
+        let Some(Stop::Failed(error)) = stop else {
+            panic!("{stop:?}")
+        };
+        assert_eq!(error.kind, DecodeErrorKind::Sequence);
+    }
+    let begun = decoder.decode(&begin(100, 7), NOW_US, &mut Vec::new());
+    assert_eq!(begun.stop, None);
 }
 
 #[test]

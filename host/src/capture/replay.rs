@@ -130,7 +130,8 @@ impl<'a> Replay<'a> {
     fn pass(&mut self) -> Result<Option<Batch>, ReplayError> {
         let to = self.batch_end();
         let capture = self.capture;
-        let frames = capture.span(self.next, to);
+        let from = self.next;
+        let frames = capture.span(from, to);
         let Decoded {
             records,
             consumed,
@@ -139,7 +140,7 @@ impl<'a> Replay<'a> {
         let used = self.advance(consumed);
         let batch = self.read(records, frames)?;
         match stop {
-            None if used == to => {}
+            None if used > from => {}
             None => return Err(self.stalled()),
             Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
             Some(Stop::Replay(xid)) => {
@@ -175,7 +176,7 @@ impl<'a> Replay<'a> {
         } = self.engine.decode(frames, self.capture.sent_at_us())?;
         let batch = self.read(records, frames)?;
         match stop {
-            None if consumed == frames.len() => {}
+            None if consumed > 0 => {}
             None | Some(Stop::Replay(_)) => return Err(self.stalled()),
             // The message stands somewhere before the one that commits it.
             Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),

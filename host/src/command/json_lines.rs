@@ -24,6 +24,7 @@ impl JsonLines {
             self.topic = Some((Arc::clone(topic), name));
         }
         let name = self.topic.as_ref().map_or("null", |(_, name)| name);
+        let start = line.len();
         for piece in [
             "{\"topic\":",
             name,
@@ -33,9 +34,16 @@ impl JsonLines {
             event.value().unwrap_or("null"),
             ",\"headers\":",
             event.headers(),
-            "}\n",
+            "}",
         ] {
             line.extend_from_slice(piece.as_bytes());
         }
+        // The server's own json may have line breaks, which stand between its tokens alone.
+        for byte in line.iter_mut().skip(start) {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        line.push(b'\n');
     }
 }

@@ -106,7 +106,7 @@ impl Driver {
             consumed,
             stop,
         } = Self::decode_frames(&mut self.engine, frames).map_err(|error| broken(error, lsn))?;
-        if consumed > frames.len() || (stop.is_none() && consumed < frames.len()) {
+        if consumed > frames.len() || (stop.is_none() && consumed == 0) {
             return Err(Error::protocol(
                 "the decoder used up another number of bytes",
             ));

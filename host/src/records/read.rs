@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Batch, Begin, Column, Commit, Discard, EventHeader, Mark, Position, Prepared, RecordError,
-    Records, Stash, Topic, TopicTable,
+    Records, Shape, Stash, Topic, TopicTable,
 };
 use crate::lsn::Lsn;
 
@@ -99,10 +99,9 @@ impl TopicTable {
         for _ in 0..columns {
             let type_oid = fields.number()?;
             let typmod = i32::from_le_bytes(fields.fixed()?);
-            let [shape, flags] = fields.fixed()?;
-            let name_bytes = u16::from_le_bytes(fields.fixed()?);
+            let (name, shape, flags) = Shape::read(&mut fields)?;
             topic.columns.push(Column {
-                name: fields.string(name_bytes.into())?,
+                name,
                 type_oid,
                 typmod,
                 shape,
@@ -283,10 +282,10 @@ impl EventHeader {
 }
 
 /// What is left of a record.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+    pub(super) fn fixed<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
         let (field, rest) = self.0.split_first_chunk().ok_or(CUT)?;
         self.0 = rest;
         Ok(*field)
@@ -305,7 +304,7 @@ impl Fields<'_> {
         usize::try_from(self.number()?).map_err(|_| CUT)
     }
 
-    fn string(&mut self, bytes: usize) -> Result<String, &'static str> {
+    pub(super) fn string(&mut self, bytes: usize) -> Result<String, &'static str> {
         let (text, rest) = self.0.split_at_checked(bytes).ok_or(CUT)?;
         self.0 = rest;
         str::from_utf8(text)
@@ -622,7 +621,10 @@ mod tests {
             name: name.to_owned(),
             type_oid,
             typmod,
-            shape,
+            shape: Shape {
+                code: shape,
+                ..Shape::default()
+            },
             in_key,
             nullable,
         }

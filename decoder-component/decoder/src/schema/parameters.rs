@@ -1,35 +1,34 @@
 //! Parameters that options add to the schema of a row's column. Keys have none of them.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::SchemaOptions;
-use crate::message::{ColumnBody, RelationBody};
+use super::SchemaColumn;
+use crate::mapping::Mapper;
 use crate::value::{SourceType, Types};
 
-/// What the first option that names the column adds; of several Debezium heeds the first alone, in
-/// the order truncate, mask, propagate by column, propagate by type, hash.
-pub(super) fn of_column(
-    relation: &RelationBody<'_>,
-    column: &ColumnBody<'_>,
-    types: &Types,
-    options: &SchemaOptions,
-) -> Vec<(&'static str, String)> {
-    if options.propagate_columns.is_empty() && options.propagate_types.is_empty() {
+/// What the column's mapper adds, whether it has anything to do with the column's type or not.
+pub(super) fn of_column(column: &SchemaColumn<'_>, types: &Types) -> Vec<(&'static str, String)> {
+    let Some(mapper) = column.mapper else {
         return Vec::new();
+    };
+    let source = types.source_type(column.type_oid, column.typmod);
+    match mapper {
+        Mapper::Hash(_) | Mapper::Mask(_) => [("masked", "true".into())].into(),
+        Mapper::Propagate => propagated(column.name, source),
+        Mapper::Truncate(chars) if mapper.truncates(source.length) => {
+            [("truncateLength", chars.to_string())].into()
+        }
+        Mapper::Truncate(_) => Vec::new(),
     }
+}
+
+fn propagated(column: &str, source: SourceType) -> Vec<(&'static str, String)> {
     let SourceType {
         name,
         length,
         scale,
-    } = types.source_type(column.type_oid, column.typmod);
-    let within = |name: &str| format!("{}.{}.{name}", relation.namespace, relation.name);
-    let propagated = options.propagate_columns.matches(&within(column.name))
-        || options.propagate_types.matches(&within(&name));
-    if !propagated {
-        return Vec::new();
-    }
+    } = source;
     let length =
         (length != LENGTH_UNSET).then(|| ("__debezium.source.column.length", length.to_string()));
     [("__debezium.source.column.type", name.to_uppercase())]
@@ -37,7 +36,7 @@ pub(super) fn of_column(
         .chain(length)
         .chain([
             ("__debezium.source.column.scale", scale.to_string()),
-            ("__debezium.source.column.name", column.name.into()),
+            ("__debezium.source.column.name", column.into()),
         ])
         .collect()
 }

@@ -7,6 +7,7 @@ use super::hstore::split_quoted;
 use super::writer::Writer;
 use crate::error::InvalidValue;
 use crate::json::{Escape, write_string};
+use crate::limits::DIMENSIONS_MAX;
 
 /// How an array is shown.
 #[derive(Clone, Debug)]
@@ -18,35 +19,56 @@ pub(super) struct Array {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArrayStyle {
-    /// Arrays within arrays, to any depth; lower bounds are dropped.
-    Nested,
+    /// Arrays within arrays, to any depth. What they cannot show is a string, the server's text: a
+    /// lower bound other than 1, and dimensions of elements that may be arrays themselves.
+    Nested(Escape),
     /// One dimension, as Debezium.
     Flat {
         /// What an element that is an array itself becomes: its text, or null.
         inner: Option<Escape>,
+        /// Whether the schema lets elements be null.
+        optional: bool,
         /// The whole value is null if an element is.
         without_null: bool,
-        /// The whole value is null if an element cannot be expressed.
-        expressible: bool,
+        /// The whole value is null if an element is a number that is not finite.
+        finite: bool,
     },
 }
 
 impl Array {
     pub(super) fn write(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
         let start = out.len();
+        if let (ArrayStyle::Nested(escape), [b'[', ..]) = (self.style, text) {
+            return write_string(text, escape, out);
+        }
         let mut rest = skip_bounds(text).ok_or(INVALID)?;
         let mut depth = 0_usize;
         loop {
             // An array, or an element, is due.
             match (self.style, rest) {
-                (ArrayStyle::Flat { inner, .. }, [b'{', ..]) if depth == 1 => {
+                (
+                    ArrayStyle::Flat {
+                        inner,
+                        without_null,
+                        ..
+                    },
+                    [b'{', ..],
+                ) if depth == 1 => {
                     let length = array_length(rest).ok_or(INVALID)?;
                     let (array, behind) = rest.split_at_checked(length).ok_or(INVALID)?;
                     match inner {
                         Some(escape) => write_string(array, escape, out)?,
+                        None if without_null => return write_lost(start, out),
                         None => out.extend_from_slice(b"null"),
                     }
                     rest = behind;
+                }
+                (ArrayStyle::Nested(escape), [b'{', ..])
+                    if depth == 1
+                        && matches!(self.element, Writer::Array(_) | Writer::Embedded) =>
+                {
+                    out.truncate(start);
+                    return write_string(text, escape, out);
                 }
                 (_, [b'{', behind @ ..]) => {
                     depth += 1;
@@ -62,24 +84,12 @@ impl Array {
                 _ if depth == 0 => return Err(INVALID),
                 _ => {
                     let (element, behind) = self.split_element(rest).ok_or(INVALID)?;
-                    let element_start = out.len();
-                    let null = element.is_none();
+                    if self.loses(element.as_deref()) {
+                        return write_lost(start, out);
+                    }
                     match element {
                         Some(element) => self.element.write(&element, out)?,
                         None => out.extend_from_slice(b"null"),
-                    }
-                    if let ArrayStyle::Flat {
-                        without_null,
-                        expressible,
-                        ..
-                    } = self.style
-                        && (without_null || expressible)
-                        && out.get(element_start..) == Some(b"null")
-                        && if null { without_null } else { expressible }
-                    {
-                        out.truncate(start);
-                        out.extend_from_slice(b"null");
-                        return Ok(());
                     }
                     rest = behind;
                 }
@@ -110,6 +120,23 @@ impl Array {
         }
     }
 
+    /// Whether such an element makes the whole value null.
+    fn loses(&self, element: Option<&[u8]>) -> bool {
+        let ArrayStyle::Flat {
+            without_null,
+            finite,
+            ..
+        } = self.style
+        else {
+            return false;
+        };
+        match element {
+            None => without_null,
+            Some(_) if matches!(self.element, Writer::SparseVector) => true,
+            Some(text) => finite && matches!(text, b"NaN" | b"Infinity" | b"-Infinity"),
+        }
+    }
+
     /// An element, unescaped (none: NULL), and what follows.
     fn split_element<'a>(&self, text: &'a [u8]) -> Option<(Element<'a>, &'a [u8])> {
         if text.first() == Some(&b'"') {
@@ -126,6 +153,14 @@ impl Array {
             _ => Some((Some(Cow::Borrowed(element)), rest)),
         }
     }
+}
+
+/// Writes null instead of what was written from `start` on. Of the rest nobody asks.
+#[expect(clippy::unnecessary_wraps, reason = "its caller's return value")]
+fn write_lost(start: usize, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
+    out.truncate(start);
+    out.extend_from_slice(b"null");
+    Ok(())
 }
 
 /// None is NULL.
@@ -165,9 +200,6 @@ fn array_length(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// `MAXDIM`, utils/array.h.
-const DIMENSIONS_MAX: usize = 6;
-
 const INVALID: InvalidValue = InvalidValue {
     expected: "an array",
 };
@@ -190,10 +222,12 @@ mod tests {
     }
 
     const TEXT: Writer = Writer::Text(Escape::Minimal);
+    const NESTED: ArrayStyle = ArrayStyle::Nested(Escape::Minimal);
     const FLAT: ArrayStyle = ArrayStyle::Flat {
         inner: None,
+        optional: true,
         without_null: false,
-        expressible: false,
+        finite: false,
     };
 
     #[test]
@@ -201,11 +235,21 @@ mod tests {
         for (text, expected) in [
             ("{}", "[]"),
             ("{1,NULL,-3}", "[1,null,-3]"),
-            ("[0:2]={1,2,3}", "[1,2,3]"),
-            ("[-1:0][2:3]={{1,2},{3,NULL}}", "[[1,2],[3,null]]"),
+            ("[0:2]={1,2,3}", "\"[0:2]={1,2,3}\""),
+            (
+                "[-1:0][2:3]={{1,2},{3,NULL}}",
+                "\"[-1:0][2:3]={{1,2},{3,NULL}}\"",
+            ),
             ("{{{1}}}", "[[[1]]]"),
         ] {
-            let written = array(text, Writer::Integer, ArrayStyle::Nested);
+            let written = array(text, Writer::Integer, NESTED);
+            assert_eq!(written.as_deref(), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("{{1,2},{3,4}}", "\"{{1,2},{3,4}}\""),
+            ("{\"[1,2]\",NULL}", "[[1,2],null]"),
+        ] {
+            let written = array(text, Writer::Embedded, NESTED);
             assert_eq!(written.as_deref(), Ok(expected), "{text}");
         }
         for (text, expected) in [
@@ -215,7 +259,7 @@ mod tests {
             ),
             ("{{a,b},{\"c,d\",NULL}}", r#"[["a","b"],["c,d",null]]"#),
         ] {
-            let written = array(text, TEXT, ArrayStyle::Nested);
+            let written = array(text, TEXT, NESTED);
             assert_eq!(written.as_deref(), Ok(expected), "{text}");
         }
     }
@@ -224,21 +268,25 @@ mod tests {
     fn flat() {
         let inner = ArrayStyle::Flat {
             inner: Some(Escape::Minimal),
+            optional: true,
             without_null: false,
-            expressible: false,
+            finite: false,
         };
         let no_null = ArrayStyle::Flat {
             inner: None,
+            optional: false,
             without_null: true,
-            expressible: false,
+            finite: false,
         };
-        let expressible = ArrayStyle::Flat {
+        let finite = ArrayStyle::Flat {
             inner: None,
+            optional: true,
             without_null: false,
-            expressible: true,
+            finite: true,
         };
         for (text, element, style, expected) in [
             ("{{1,2},{3,4}}", Writer::Integer, FLAT, "[null,null]"),
+            ("[0:2]={1,2,3}", Writer::Integer, FLAT, "[1,2,3]"),
             (
                 "{{\"}\",b},{c,NULL}}",
                 TEXT,
@@ -246,11 +294,15 @@ mod tests {
                 r#"["{\"}\",b}","{c,NULL}"]"#,
             ),
             ("{a,NULL}", TEXT, no_null, "null"),
-            ("{1,NaN}", Writer::VariableDecimal, expressible, "null"),
+            ("{{a},{b}}", TEXT, no_null, "null"),
+            ("{1,NaN}", Writer::VariableDecimal, finite, "null"),
+            ("{-Infinity}", Writer::DecimalDouble(None), finite, "null"),
+            ("{\"{1:1}/2\"}", Writer::SparseVector, no_null, "null"),
+            ("{}", Writer::SparseVector, no_null, "[]"),
             (
                 "{1,NULL}",
                 Writer::VariableDecimal,
-                expressible,
+                finite,
                 r#"[{"scale":0,"value":"AQ=="},null]"#,
             ),
         ] {
@@ -286,9 +338,13 @@ mod tests {
             "{1{2}}",
             "{1\"2\"}",
         ] {
-            for style in [ArrayStyle::Nested, FLAT] {
+            for style in [NESTED, FLAT] {
                 let written = array(text, Writer::Integer, style);
-                assert!(written.is_err() || text.starts_with("{{{"), "{text}");
+                let is_text = style == NESTED && text.starts_with('[');
+                assert!(
+                    written.is_err() || text.starts_with("{{{") || is_text,
+                    "{text}"
+                );
             }
         }
     }

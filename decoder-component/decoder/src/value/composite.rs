@@ -1,7 +1,8 @@
 //! Composite types: `("Main ""St""",5,"(1,2)")`.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::writer::Writer;
@@ -11,9 +12,30 @@ use crate::json::{Escape, write_string};
 /// How a composite type is shown: as an object.
 #[derive(Clone, Debug)]
 pub(super) struct Composite {
-    /// `"name":` and the value's rendering.
-    pub(super) attributes: Box<[(Vec<u8>, Writer)]>,
+    pub(super) attributes: Box<[Attribute]>,
     pub(super) escape: Escape,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Attribute {
+    pub(super) name: String,
+    /// `"name":`
+    literal: Vec<u8>,
+    pub(super) writer: Writer,
+}
+
+impl Attribute {
+    pub(super) fn new(name: &str, escape: Escape, writer: Writer) -> Self {
+        let mut literal = Vec::new();
+        let written = write_string(name.as_bytes(), escape, &mut literal);
+        debug_assert!(written.is_ok(), "a str is UTF-8");
+        literal.push(b':');
+        Self {
+            name: name.to_owned(),
+            literal,
+            writer,
+        }
+    }
 }
 
 impl Composite {
@@ -31,7 +53,7 @@ impl Composite {
     fn write_object(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let mut rest = text.strip_prefix(b"(")?;
         let mut before = b'{';
-        for (name, writer) in &self.attributes {
+        for attribute in &self.attributes {
             if before == b',' {
                 rest = rest.strip_prefix(b",")?;
             }
@@ -39,9 +61,9 @@ impl Composite {
             (field, rest) = split_field(rest)?;
             out.push(before);
             before = b',';
-            out.extend_from_slice(name);
+            out.extend_from_slice(&attribute.literal);
             match field {
-                Some(field) => writer.write(&field, out).ok()?,
+                Some(field) => attribute.writer.write(&field, out).ok()?,
                 None => out.extend_from_slice(b"null"),
             }
         }
@@ -93,7 +115,6 @@ fn split_field(text: &[u8]) -> Option<(Field<'_>, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
     use alloc::vec;
 
     use super::*;
@@ -103,19 +124,20 @@ mod tests {
         let text = || Writer::Text(Escape::Minimal);
         let inner = Composite {
             attributes: vec![
-                (b"\"s\":".to_vec(), text()),
-                (b"\"n\":".to_vec(), Writer::Integer),
+                Attribute::new("s", Escape::Minimal, text()),
+                Attribute::new("n", Escape::Minimal, Writer::Integer),
             ]
             .into(),
             escape: Escape::Minimal,
         };
         let outer = Composite {
             attributes: vec![
-                (
-                    b"\"a\":".to_vec(),
+                Attribute::new(
+                    "a",
+                    Escape::Minimal,
                     Writer::Composite(Box::new(inner.clone())),
                 ),
-                (b"\"t\":".to_vec(), text()),
+                Attribute::new("t", Escape::Minimal, text()),
             ]
             .into(),
             escape: Escape::Minimal,

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Types;
 use super::builtin as oid;
+use super::decimal_number::write_number;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
 use super::numeric::MoneyStyle;
@@ -15,10 +16,10 @@ use super::writer::Writer;
 use crate::facts::TypeKind;
 
 /// Whether Debezium reads defaults of columns of this type. Domains are none of them, whatever they
-/// are over.
+/// are over, nor enumerations with a dot or a quote in their names, which it misreads.
 pub(super) fn is_read(type_oid: u32, types: &Types) -> bool {
     match types.learnt(type_oid) {
-        Some(facts) => facts.kind == TypeKind::Enumeration,
+        Some(facts) => facts.kind == TypeKind::Enumeration && !facts.name.contains(['.', '"']),
         None => matches!(
             type_oid,
             oid::BIT
@@ -67,19 +68,76 @@ pub(super) fn default(writer: &Writer, expression: &str) -> Option<Vec<u8>> {
             value.extend_from_slice(b"true");
         }
         Writer::Boolean => value.extend_from_slice(b"false"),
-        Writer::DecimalDouble | Writer::DecimalString(_)
+        Writer::DecimalDouble(_) | Writer::DecimalString(_)
             if !literal.bytes().any(|byte| byte.is_ascii_digit()) =>
         {
             return None;
         }
-        Writer::DecimalString(Some(scale)) => {
+        Writer::DecimalDouble(Some(scale)) | Writer::DecimalString(Some(scale)) => {
             writer
                 .write(of_scale(&literal, *scale)?.as_bytes(), &mut value)
                 .ok()?;
         }
+        // Whatever the text, a 1 in it is a bit.
+        Writer::Bits => {
+            let digit = |unit: u16| if unit == u16::from(b'1') { b'1' } else { b'0' };
+            let bits: Vec<u8> = literal.encode_utf16().map(digit).collect();
+            writer.write(&bits, &mut value).ok()?;
+        }
+        Writer::Date(_) | Writer::Time(_) | Writer::Timestamp(_) | Writer::TimestampTz(_)
+            if matches!(literal.as_ref(), "infinity" | "-infinity" | "24:00:00") =>
+        {
+            value.extend_from_slice(end_of_time(writer, &literal)?);
+        }
+        Writer::Date(_) | Writer::Timestamp(_) | Writer::TimestampTz(_) => {
+            let whole = whole_time(writer, &literal);
+            writer.write(whole.as_bytes(), &mut value).ok()?;
+        }
         _ => writer.write(literal.as_bytes(), &mut value).ok()?,
     }
     if value == b"null" { None } else { Some(value) }
+}
+
+/// A date, a time or both as a text of the writer's type: what a cast does in the server, the
+/// driver does in Debezium. The session's time zone is UTC.
+fn whole_time(writer: &Writer, literal: &str) -> String {
+    let (literal, era) = match literal.strip_suffix(" BC") {
+        Some(literal) => (literal, " BC"),
+        None => (literal, ""),
+    };
+    let (date, time) = match literal.split_once(' ') {
+        Some(both) => both,
+        None if literal.contains(':') => ("1970-01-01", literal),
+        None => (literal, "00:00:00"),
+    };
+    let time = time.strip_suffix("+00").unwrap_or(time);
+    match writer {
+        Writer::Date(_) => format!("{date}{era}"),
+        Writer::Timestamp(_) => format!("{date} {time}{era}"),
+        _ => format!("{date} {time}+00{era}"),
+    }
+}
+
+/// JSON of what the driver takes for the end of time or of the day: Java's own, which overflow in
+/// Debezium, or are more than it can say.
+fn end_of_time(writer: &Writer, literal: &str) -> Option<&'static [u8]> {
+    Some(match (writer, literal) {
+        (Writer::Date(DateStyle::Days { .. }), "infinity") => b"169560311",
+        (Writer::Date(DateStyle::Days { .. }), _) => b"-170999002",
+        (Writer::Date(_), "infinity") => b"\"+999999999-12-31Z\"",
+        (Writer::Date(_), _) => b"\"-999999999-01-01Z\"",
+        (Writer::Timestamp(TimestampStyle::Micros), "infinity") => b"-9223372036853775810",
+        (Writer::Timestamp(TimestampStyle::Micros), _) => b"-9223372036854775808",
+        (Writer::Timestamp(TimestampStyle::IsoZ), "infinity") => {
+            b"\"+999999999-12-31T23:59:59.999999999Z\""
+        }
+        (Writer::Timestamp(TimestampStyle::IsoZ), _) => b"\"-999999999-01-01T00:00:00Z\"",
+        (Writer::Time(TimeStyle::Micros { .. }), _) => b"86399999999",
+        (Writer::Time(TimeStyle::Millis { .. }), _) => b"86399999",
+        (Writer::Time(TimeStyle::Nanos { .. }), _) => b"86399999999999",
+        (Writer::Time(TimeStyle::IsoZ { .. }), _) => b"\"23:59:59.999999999Z\"",
+        _ => return None,
+    })
 }
 
 /// JSON for a NOT NULL column of which nothing was sent.
@@ -94,14 +152,17 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
         Writer::Hstore(..) | Writer::Composite(_) => b"{}",
         Writer::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
         Writer::DecimalExact => b"0",
+        Writer::DecimalNumber(scale) | Writer::Money(MoneyStyle::Number(scale)) => {
+            write_number(false, b"0", usize::from(*scale), &mut out);
+            return out;
+        }
         Writer::DecimalString(None) => b"\"0\"",
-        Writer::DecimalString(Some(scale)) => {
+        Writer::DecimalString(Some(scale)) | Writer::Money(MoneyStyle::String(scale)) => {
             let zeros = format!("\"{:.*}\"", usize::from(*scale), 0.0);
             return zeros.into_bytes();
         }
         Writer::Money(MoneyStyle::Decimal(_)) => b"\"AA==\"",
         Writer::Money(MoneyStyle::Double) => b"0.0",
-        Writer::Money(MoneyStyle::String) => b"\"0.00\"",
         Writer::Point => {
             let written = Writer::Point.write(b"(0,0)", &mut out);
             debug_assert!(written.is_ok(), "a point");
@@ -121,6 +182,7 @@ pub(super) fn fallback(writer: &Writer) -> Vec<u8> {
 /// JSON for a default that is a function.
 fn placeholder(writer: &Writer) -> Option<Vec<u8>> {
     Some(match writer {
+        Writer::DecimalNumber(_) => fallback(writer),
         Writer::DecimalString(Some(scale)) => {
             format!("\"{:.*}\"", usize::from(*scale), 0.0).into_bytes()
         }
@@ -136,15 +198,18 @@ fn zero(writer: &Writer) -> Option<&'static [u8]> {
         Writer::Bit | Writer::Boolean => b"false",
         Writer::Bits | Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) => b"\"\"",
         Writer::Date(DateStyle::Days { .. })
+        | Writer::DecimalNumber(_)
         | Writer::Integer
-        | Writer::Interval(IntervalStyle::Micros)
-        | Writer::Time(TimeStyle::Micros { .. } | TimeStyle::Millis | TimeStyle::Nanos { .. })
+        | Writer::Interval(IntervalStyle::Micros | IntervalStyle::Doubles)
+        | Writer::Time(
+            TimeStyle::Micros { .. } | TimeStyle::Millis { .. } | TimeStyle::Nanos { .. },
+        )
         | Writer::Timestamp(
             TimestampStyle::Micros | TimestampStyle::Millis | TimestampStyle::Nanos,
         ) => b"0",
         Writer::Date(_) => b"\"1970-01-01Z\"",
         Writer::Decimal(_) => b"\"AA==\"",
-        Writer::DecimalDouble | Writer::Float(_) => b"0.0",
+        Writer::DecimalDouble(_) | Writer::Float(_) => b"0.0",
         Writer::DecimalString(_) => b"\"0\"",
         Writer::Interval(_) => b"\"P0Y0M0DT0H0M0S\"",
         Writer::Time(_) => b"\"00:00:00Z\"",
@@ -232,6 +297,8 @@ mod tests {
     use crate::json::Escape;
 
     const TEXT: Writer = Writer::Text(Escape::Surrogates);
+    const DAYS: Writer = Writer::Date(DateStyle::Days { element: false });
+    const TIME: Writer = Writer::Time(TimeStyle::Millis { element: false });
     const MICROS: Writer = Writer::Timestamp(TimestampStyle::Micros);
     const TZ: Writer = Writer::TimestampTz(TimestampTzStyle::Digits {
         digits: 6,
@@ -274,7 +341,7 @@ mod tests {
             ),
             (Writer::DecimalString(Some(2)), "7", Some("\"7.00\"")),
             (Writer::DecimalString(Some(0)), "f()", Some("\"0\"")),
-            (Writer::DecimalDouble, "'NaN'::numeric", None),
+            (Writer::DecimalDouble(None), "'NaN'::numeric", None),
             (
                 Writer::Float(super::super::number::FloatStyle::Java),
                 "0.001",
@@ -330,9 +397,69 @@ mod tests {
             ),
             (Writer::Enumeration(Escape::Surrogates), "f('ok')", None),
             (Writer::Bits, "'101'::\"bit\"", Some("\"BQ==\"")),
+            (Writer::Bits, "(5)::bit(3)", Some("\"\"")),
+            (Writer::DecimalDouble(Some(1)), "1.25", None),
             (Writer::Bit, "'1'::\"bit\"", Some("true")),
             (Writer::Money(MoneyStyle::Decimal(2)), "5", None),
             (Writer::Point, "'(1,2)'::point", None),
+        ] {
+            let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
+            assert_eq!(json.as_deref(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn times_of_another_type() {
+        for (writer, expression, expected) in [
+            (MICROS, "'2020-03-04'::date", Some("1583280000000000")),
+            (
+                MICROS,
+                "('1970-01-02'::date + '01:02:03'::time)",
+                Some("86400000000"),
+            ),
+            (
+                MICROS,
+                "(CURRENT_DATE + '01:02:03.4'::time)",
+                Some("3723400000"),
+            ),
+            (
+                MICROS,
+                "'1970-01-01 00:00:01+00'::timestamptz",
+                Some("1000000"),
+            ),
+            (MICROS, "'1970-01-01 00:00:01+02'::timestamptz", None),
+            (DAYS, "'2020-03-04 05:06:07.891'::timestamp", Some("18325")),
+            (DAYS, "'0044-03-15 01:02:03 BC'::timestamp", Some("-735160")),
+            (DAYS, "'2020-03-04 03:06:07+00'::timestamptz", Some("18325")),
+            (
+                TZ,
+                "'2020-03-04'::date",
+                Some("\"2020-03-04T00:00:00.000000Z\""),
+            ),
+            (
+                TZ,
+                "'0044-03-15 BC'::date",
+                Some("\"-0043-03-15T00:00:00.000000Z\""),
+            ),
+            (TZ, "'1 day'::interval", None),
+        ] {
+            let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
+            assert_eq!(json.as_deref(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn ends_of_time_and_day() {
+        for (writer, expression, expected) in [
+            (
+                MICROS,
+                "'infinity'::timestamp",
+                Some("-9223372036853775810"),
+            ),
+            (TZ, "'-infinity'::timestamptz", None),
+            (DAYS, "'infinity'::date", Some("169560311")),
+            (DAYS, "'-infinity'::date", Some("-170999002")),
+            (TIME, "'24:00:00'::time", Some("86399999")),
         ] {
             let json = default(&writer, expression).map(|json| String::from_utf8(json).unwrap());
             assert_eq!(json.as_deref(), expected, "{expression}");
@@ -348,6 +475,7 @@ mod tests {
             (Writer::DecimalString(None), "\"0\""),
             (Writer::DecimalString(Some(2)), "\"0.00\""),
             (Writer::DecimalString(Some(0)), "\"0\""),
+            (Writer::Money(MoneyStyle::String(3)), "\"0.000\""),
             (TEXT, "\"\""),
             (Writer::NullString, "\"\""),
             (Writer::Uuid(Escape::Surrogates), "\"\""),

@@ -4,29 +4,24 @@
 use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
+use crate::limits::JSON_DEPTH_MAX;
 
-/// Writes a JSON text as it is, but for line breaks between its tokens: those become spaces, so
-/// that an event stays on one line.
+/// Writes a JSON text as it is, white space and all. What is `null` in it gets one more space in
+/// front, which tells it from SQL's NULL.
 pub(super) fn write_embedded(text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     if !is_json(text) {
         return Err(InvalidValue {
             expected: "a JSON text",
         });
     }
-    let start = out.len();
-    out.extend_from_slice(text);
-    // Within strings there are none that are not escaped.
-    if memchr::memchr2(b'\n', b'\r', text).is_some() {
-        for byte in out.iter_mut().skip(start) {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
+    if text.trim_ascii() == b"null" {
+        out.push(b' ');
     }
+    out.extend_from_slice(text);
     Ok(())
 }
 
-/// Whether it is one JSON text (RFC 8259) in UTF-8, nested no deeper than [`DEPTH_MAX`].
+/// Whether it is one JSON text (RFC 8259) in UTF-8, nested no deeper than [`JSON_DEPTH_MAX`].
 pub(super) fn is_json(text: &[u8]) -> bool {
     (text.is_ascii() || core::str::from_utf8(text).is_ok()) && scan(text).is_some()
 }
@@ -98,7 +93,7 @@ struct Open {
 
 impl Open {
     fn push(&mut self, object: bool) -> Option<()> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= JSON_DEPTH_MAX {
             return None;
         }
         if self.depth > 0 && self.depth.is_multiple_of(64) {
@@ -199,9 +194,6 @@ fn skip_space(text: &[u8]) -> &[u8] {
     text.get(space.count()..).unwrap_or_default()
 }
 
-/// PostgreSQL's parser is recursive and ends at `max_stack_depth`, far below this.
-pub(super) const DEPTH_MAX: usize = 1 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +267,7 @@ mod tests {
 
     #[test]
     fn any_depth_without_recursion() {
-        for depth in [1, 63, 64, 65, 127, 128, 129, 1000, DEPTH_MAX] {
+        for depth in [1, 63, 64, 65, 127, 128, 129, 1000, JSON_DEPTH_MAX] {
             let mut text = Vec::new();
             for level in 0..depth {
                 text.extend_from_slice(if level % 3 == 0 { b"{\"a\":" } else { b"[" });
@@ -290,14 +282,21 @@ mod tests {
             text.push(b'x');
             assert!(!is_json(&text), "{depth}");
         }
-        assert!(!is_json(&alloc::vec![b'['; DEPTH_MAX + 1]));
+        assert!(!is_json(&alloc::vec![b'['; JSON_DEPTH_MAX + 1]));
     }
 
     #[test]
-    fn on_one_line() {
-        let mut out = Vec::new();
-        assert_eq!(write_embedded(b"{\"a\":\r\n\"x\\ny\"}", &mut out), Ok(()));
-        assert_eq!(out, b"{\"a\":  \"x\\ny\"}");
+    fn verbatim_but_for_null() {
+        for (text, expected) in [
+            ("{\"a\":\r\n\"x\\ny\"} ", "{\"a\":\r\n\"x\\ny\"} "),
+            ("null", " null"),
+            (" null\n", "  null\n"),
+            ("[null]", "[null]"),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(write_embedded(text.as_bytes(), &mut out), Ok(()));
+            assert_eq!(out, expected.as_bytes());
+        }
         assert!(write_embedded(b"{", &mut Vec::new()).is_err());
     }
 }

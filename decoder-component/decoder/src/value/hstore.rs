@@ -23,18 +23,14 @@ pub(super) fn write_hstore(
     escape: Escape,
     out: &mut Vec<u8>,
 ) -> Result<(), InvalidValue> {
-    let mut pairs = parse(text).ok_or(INVALID)?;
+    let pairs = parse(text).ok_or(INVALID)?;
     match style {
         HstoreStyle::Object => write_object(&pairs, escape, out),
-        HstoreStyle::JavaObject => {
-            sort_as_java(&mut pairs)?;
-            write_object(&pairs, escape, out)
-        }
+        HstoreStyle::JavaObject => write_object(&in_java_order(pairs)?, escape, out),
         HstoreStyle::JavaJson => {
-            sort_as_java(&mut pairs)?;
             let mut object = Vec::with_capacity(text.len());
             // Inside of the string characters stand for themselves; around it they are escaped.
-            write_object(&pairs, Escape::Minimal, &mut object)?;
+            write_object(&in_java_order(pairs)?, Escape::Minimal, &mut object)?;
             write_string(&object, escape, out)
         }
     }
@@ -104,24 +100,25 @@ pub(super) fn split_quoted(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     }
 }
 
-/// The order in which a `java.util.HashMap` filled in the present order gives its entries.
-fn sort_as_java(pairs: &mut [Pair<'_>]) -> Result<(), InvalidValue> {
-    let mut buckets = JAVA_BUCKETS_MIN;
-    while pairs.len() > buckets / 4 * 3 {
+/// Pairs in the order in which Java's map of them gives its entries.
+fn in_java_order(pairs: Vec<Pair<'_>>) -> Result<Vec<Pair<'_>>, InvalidValue> {
+    let mut hashed = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let hash = java_hash(core::str::from_utf8(&key).map_err(|_| INVALID)?);
+        hashed.push((hash, (key, value)));
+    }
+    sort_as_java(&mut hashed, JAVA_BUCKETS_MIN);
+    Ok(hashed.into_iter().map(|(_, pair)| pair).collect())
+}
+
+/// The order in which a `java.util.HashMap` of at first so many buckets, a power of two, that was
+/// filled with entries of these hashes in the present order, gives them.
+pub(super) fn sort_as_java<T>(entries: &mut [(u32, T)], mut buckets: usize) {
+    while entries.len() > buckets / 2 + buckets / 4 {
         buckets = buckets.saturating_mul(2);
     }
-    let mask = u32::try_from(buckets - 1).map_err(|_| INVALID)?;
-    let mut hashed = Vec::with_capacity(pairs.len());
-    for (key, value) in pairs.iter_mut() {
-        let hash = java_hash(core::str::from_utf8(key).map_err(|_| INVALID)?);
-        let bucket = (hash ^ hash >> 16) & mask;
-        hashed.push((bucket, (core::mem::take(key), value.take())));
-    }
-    hashed.sort_by_key(|(bucket, _)| *bucket);
-    for (place, (_, pair)) in pairs.iter_mut().zip(hashed) {
-        *place = pair;
-    }
-    Ok(())
+    let mask = u32::try_from(buckets - 1).unwrap_or(u32::MAX);
+    entries.sort_by_key(|(hash, _)| (hash ^ hash >> 16) & mask);
 }
 
 /// `String.hashCode`.

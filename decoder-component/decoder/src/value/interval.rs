@@ -11,8 +11,10 @@ pub(super) enum IntervalStyle {
     Iso,
     /// The same with every field, as Debezium.
     IsoFull,
-    /// Microseconds, a month being a twelfth of 365.25 days, as Debezium.
+    /// Microseconds, a month being a twelfth of 365.25 days.
     Micros,
+    /// The same counted in doubles and cut off, as Debezium.
+    Doubles,
 }
 
 pub(super) fn write_interval(
@@ -26,17 +28,22 @@ pub(super) fn write_interval(
         (b"infinity" | b"-infinity", IntervalStyle::IsoFull) => {
             Interval::default().write_iso(style, out);
         }
-        (b"infinity" | b"-infinity", IntervalStyle::Micros) => out.push(b'0'),
+        (b"infinity" | b"-infinity", IntervalStyle::Micros | IntervalStyle::Doubles) => {
+            out.push(b'0');
+        }
         _ => {
             let interval = Interval::parse(text).ok_or(InvalidValue {
                 expected: "an interval",
             })?;
-            if style == IntervalStyle::Micros {
-                let micros = interval.micros();
-                out.extend_from_slice(itoa::Buffer::new().format(micros).as_bytes());
-            } else {
-                interval.write_iso(style, out);
-            }
+            let micros = match style {
+                IntervalStyle::Micros => interval.micros(),
+                IntervalStyle::Doubles => interval.micros_in_doubles(),
+                IntervalStyle::Iso | IntervalStyle::IsoFull => {
+                    interval.write_iso(style, out);
+                    return Ok(());
+                }
+            };
+            out.extend_from_slice(itoa::Buffer::new().format(micros).as_bytes());
         }
     }
     Ok(())
@@ -100,23 +107,38 @@ impl<'a> Interval<'a> {
         seconds.next().is_none().then_some(())
     }
 
-    /// As `io.debezium.time.MicroDuration.durationMicros`, in doubles and cut off.
+    /// Of more than 292,000 years the longest that can be said.
+    fn micros(&self) -> i64 {
+        const MONTH: i128 = 2_629_800_000_000;
+        const DAY: i128 = 86_400_000_000;
+        let months = i128::from(self.years) * 12 + i128::from(self.months);
+        let minutes = i128::from(self.hours) * 60 + i128::from(self.minutes);
+        let seconds = minutes * 60 + i128::from(self.seconds);
+        let time = seconds * 1_000_000 + i128::from(self.fraction_micros());
+        let time = if self.negative { -time } else { time };
+        let total = months * MONTH + i128::from(self.days) * DAY + time;
+        let longest = if total < 0 { i64::MIN } else { i64::MAX };
+        i64::try_from(total).unwrap_or(longest)
+    }
+
+    fn fraction_micros(&self) -> i32 {
+        (0..6).fold(0, |micros, place| {
+            let digit = self.fraction.get(place);
+            micros * 10 + digit.map_or(0, |digit| i32::from(digit & 15))
+        })
+    }
+
+    /// As `io.debezium.time.MicroDuration.durationMicros`.
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "Debezium's own arithmetic; `as` saturates as Java does"
     )]
-    fn micros(&self) -> i64 {
+    fn micros_in_doubles(&self) -> i64 {
         const MONTH_DAYS: f64 = 365.25 / 12.0;
         let sign = if self.negative { -1.0 } else { 1.0 };
-        let micros = (0..6).fold(0, |micros, place| {
-            micros * 10
-                + self
-                    .fraction
-                    .get(place)
-                    .map_or(0, |digit| i32::from(digit & 15))
-        });
+        let micros = self.fraction_micros();
         let seconds = sign * (self.seconds as f64 + f64::from(micros) / 1_000_000.0);
         let days = (self.years * 12 + self.months) as f64 * MONTH_DAYS + self.days as f64;
         let hours = days * 24.0 + sign * self.hours as f64;
@@ -227,11 +249,14 @@ mod tests {
             ("-00:00:00.000001", "-1"),
             ("infinity", "0"),
         ] {
-            assert_eq!(
-                interval(text, IntervalStyle::Micros).as_deref(),
-                Ok(expected),
-                "{text}"
-            );
+            let doubles = interval(text, IntervalStyle::Doubles);
+            assert_eq!(doubles.as_deref(), Ok(expected), "{text}");
+            let exact = match expected {
+                "1234999" => "1235000",
+                expected => expected,
+            };
+            let micros = interval(text, IntervalStyle::Micros);
+            assert_eq!(micros.as_deref(), Ok(exact), "{text}");
         }
     }
 

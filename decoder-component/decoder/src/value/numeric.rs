@@ -3,9 +3,11 @@
 
 use alloc::vec::Vec;
 
+use super::decimal_number::{write_number, write_scaled_number};
 use super::number::{DecimalText, write_double, write_special};
 use crate::error::InvalidValue;
 use crate::json::{BASE64, append, write_base64, write_base64_word};
+use crate::limits::{NUMERIC_FRACTION_DIGITS_MAX, NUMERIC_INTEGER_DIGITS_MAX};
 
 /// Writes `numeric(p,s)` as a Connect `Decimal` of scale `s`. What it cannot hold is null.
 #[inline]
@@ -62,12 +64,25 @@ pub(super) fn write_decimal_double(text: &[u8], out: &mut Vec<u8>) -> Result<(),
     write_double(value.ok_or(INVALID)?, out)
 }
 
-/// Writes the number as a string, what is not finite by the names of Debezium's enumeration.
-pub(super) fn write_decimal_string(text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
-    let finite = parse(text)?.is_some();
+/// Writes the number as a string, what is not finite by the names of Debezium's enumeration. The
+/// server writes as many digits behind the point as the scale says, unless it is negative and
+/// Debezium takes it for a large one.
+pub(super) fn write_decimal_string(
+    text: &[u8],
+    scale: Option<u16>,
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidValue> {
+    let number = parse(text)?;
     out.push(b'"');
     match text {
-        _ if finite => append(text, out),
+        _ if let Some(number) = number => {
+            append(text, out);
+            let missing = usize::from(scale.unwrap_or(0)).saturating_sub(number.fraction.len());
+            if missing > 0 && number.fraction.is_empty() {
+                out.push(b'.');
+            }
+            out.resize(out.len() + missing, b'0');
+        }
         b"NaN" => out.extend_from_slice(b"NAN"),
         b"Infinity" => out.extend_from_slice(b"POSITIVE_INFINITY"),
         _ => out.extend_from_slice(b"NEGATIVE_INFINITY"),
@@ -93,7 +108,10 @@ pub(super) enum MoneyStyle {
     /// A Connect `Decimal` of this scale, rounded half up.
     Decimal(u16),
     Double,
-    String,
+    /// The same as `Decimal`, as a number.
+    Number(u16),
+    /// As the server has it; of this scale what stands in for a value.
+    String(u16),
 }
 
 /// Writes an amount of money. Currency and digit grouping, which depend on `lc_monetary`, go.
@@ -105,8 +123,8 @@ pub(super) fn write_money(
     let amount = plain_amount(text);
     match style {
         MoneyStyle::Double => write_decimal_double(&amount, out),
-        MoneyStyle::String => write_decimal_string(&amount, out),
-        MoneyStyle::Decimal(scale) => {
+        MoneyStyle::String(_) => write_decimal_string(&amount, None, out),
+        MoneyStyle::Decimal(scale) | MoneyStyle::Number(scale) => {
             let mut number = parse(&amount)?.ok_or(INVALID_MONEY)?;
             let kept = usize::from(scale);
             let missing = kept.saturating_sub(number.fraction.len());
@@ -115,12 +133,23 @@ pub(super) fn write_money(
                 .split_at_checked(kept)
                 .unwrap_or((number.fraction, &[]));
             number.fraction = fraction;
+            let as_number = matches!(style, MoneyStyle::Number(_));
             if dropped.first().is_none_or(|&digit| digit < b'5') {
-                write_unscaled(&number, missing, out);
+                if as_number {
+                    write_scaled_number(&number, missing, out);
+                } else {
+                    write_unscaled(&number, missing, out);
+                }
                 return Ok(());
             }
             let magnitude = small_magnitude(&number, 0).ok_or(INVALID_MONEY)? + 1;
-            write_small(magnitude, number.negative, out);
+            if as_number {
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(magnitude).as_bytes();
+                write_number(number.negative, digits, kept, out);
+            } else {
+                write_small(magnitude, number.negative, out);
+            }
             Ok(())
         }
     }
@@ -128,9 +157,15 @@ pub(super) fn write_money(
 
 /// A finite number; none where it is `NaN` or infinite.
 #[inline]
-fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
+pub(super) fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue> {
     match DecimalText::parse(text) {
-        Some(number) if number.exponent.is_none() => Ok(Some(number)),
+        Some(number)
+            if number.exponent.is_none()
+                && number.integer.len() <= NUMERIC_INTEGER_DIGITS_MAX
+                && number.fraction.len() <= NUMERIC_FRACTION_DIGITS_MAX =>
+        {
+            Ok(Some(number))
+        }
         None if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => Ok(None),
         _ => Err(INVALID),
     }
@@ -223,8 +258,12 @@ fn write_small(magnitude: u64, negative: bool, out: &mut Vec<u8>) {
 fn write_large(number: &DecimalText<'_>, zeros: usize, out: &mut Vec<u8>) {
     // Little-endian words; as long as the digits want.
     let mut words: Vec<u64> = Vec::new();
+    let all = number.integer.len().saturating_add(number.fraction.len());
     let digits = number.integer.iter().chain(number.fraction).copied();
-    let mut digits = digits.chain(core::iter::repeat_n(b'0', zeros));
+    // A few digits may stand for a number with very many zeros, which are cheaper than digits.
+    let trailing = digits.clone().rev().take_while(|&digit| digit == b'0');
+    let trailing = trailing.count();
+    let mut digits = digits.take(all - trailing);
     loop {
         let (mut chunk, mut power) = (0_u64, 1_u64);
         for digit in digits.by_ref().take(SMALL_DIGITS_MAX) {
@@ -236,6 +275,7 @@ fn write_large(number: &DecimalText<'_>, zeros: usize, out: &mut Vec<u8>) {
         }
         multiply_add(&mut words, power, chunk);
     }
+    multiply_by_power_of_ten(&mut words, zeros.saturating_add(trailing));
     if number.negative {
         let mut carry = true;
         for word in &mut words {
@@ -273,6 +313,24 @@ fn multiply_add(words: &mut Vec<u64>, factor: u64, summand: u64) {
         words.push(carry);
     }
 }
+
+/// By that of five, and shifted: half as many bits to multiply.
+fn multiply_by_power_of_ten(words: &mut Vec<u64>, exponent: usize) {
+    if words.is_empty() {
+        return;
+    }
+    for _ in 0..exponent / 27 {
+        multiply_add(words, FIVE_TO_27, 0);
+    }
+    for _ in 0..exponent % 27 {
+        multiply_add(words, 5, 0);
+    }
+    multiply_add(words, 1 << (exponent % 64), 0);
+    words.splice(..0, core::iter::repeat_n(0, exponent / 64));
+}
+
+/// The largest power of five of less than 2^64.
+const FIVE_TO_27: u64 = 5_u64.pow(27);
 
 fn low_half(wide: u128) -> u64 {
     u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()
@@ -330,6 +388,7 @@ const INVALID_MONEY: InvalidValue = InvalidValue {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::{String, ToString};
 
     use super::*;
@@ -362,6 +421,8 @@ mod tests {
             ("32768", 0, "\"AIAA\""),
             ("1.5", 3, "\"Bdw=\""),
             ("0.12345678901234567890", 20, "\"AKtUqYzrHwrS\""),
+            ("1000000000000000000000", 0, "\"NjXJrcXeoAAA\""),
+            ("-100000000000000000000", 2, "\"/eHmHzZFTcAAAA==\""),
             (
                 "99999999999999999999999999999999999999",
                 0,
@@ -418,7 +479,10 @@ mod tests {
 
     #[test]
     fn other_modes() {
-        let samples: [(Write, &str, &str); 9] = [
+        let decimal_string: Write = |text, out| write_decimal_string(text, None, out);
+        let negative_scale: Write = |text, out| write_decimal_string(text, Some(2045), out);
+        let padded = format!("\"1000.{}\"", "0".repeat(2045));
+        let samples: [(Write, &str, &str); 10] = [
             (write_decimal_double, "1.50", "1.5"),
             (
                 write_decimal_double,
@@ -427,9 +491,10 @@ mod tests {
             ),
             (write_decimal_double, "99999999.99", "9.999999999E7"),
             (write_decimal_double, "NaN", "\"NaN\""),
-            (write_decimal_string, "1.50", "\"1.50\""),
-            (write_decimal_string, "NaN", "\"NAN\""),
-            (write_decimal_string, "-Infinity", "\"NEGATIVE_INFINITY\""),
+            (decimal_string, "1.50", "\"1.50\""),
+            (decimal_string, "NaN", "\"NAN\""),
+            (decimal_string, "-Infinity", "\"NEGATIVE_INFINITY\""),
+            (negative_scale, "1000", &padded),
             (write_decimal_exact, "750.00", "750.00"),
             (write_decimal_exact, "Infinity", "\"Infinity\""),
         ];
@@ -440,10 +505,11 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
+        let decimal_string: Write = |text, out| write_decimal_string(text, None, out);
         let writes: [Write; 4] = [
             write_variable_decimal,
             write_decimal_double,
-            write_decimal_string,
+            decimal_string,
             write_decimal_exact,
         ];
         for text in [
@@ -491,7 +557,7 @@ mod tests {
         }
         let mut out = Vec::new();
         assert_eq!(
-            write_money(b"-$1,234.50", MoneyStyle::String, &mut out),
+            write_money(b"-$1,234.50", MoneyStyle::String(2), &mut out),
             Ok(())
         );
         assert_eq!(
@@ -502,6 +568,6 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "\"-1234.50\"-1234.5".to_string()
         );
-        assert!(write_money(b"$", MoneyStyle::String, &mut Vec::new()).is_err());
+        assert!(write_money(b"$", MoneyStyle::String(2), &mut Vec::new()).is_err());
     }
 }

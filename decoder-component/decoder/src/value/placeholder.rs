@@ -4,15 +4,23 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::Types;
 use super::array::ArrayStyle;
+use super::builtin as oid;
 use super::hstore::HstoreStyle;
-use super::temporal::{DateStyle, TimeStyle, TimestampStyle};
+use super::temporal::DateStyle;
 use super::writer::Writer;
 use crate::json::{Escape, write_binary, write_string};
-use crate::options::{BinaryMode, Format, Options};
+use crate::options::{BinaryMode, Format, Options, TimeMode};
 
-/// JSON for such a value. Debezium has a rule for each type, and null for those it forgot.
-pub(super) fn unavailable(writer: &Writer, options: &Options) -> Vec<u8> {
+/// JSON for such a value of a column of this type. Debezium has a rule for each of a few types,
+/// none for domains over them, and null for what it forgot.
+pub(super) fn unavailable(
+    writer: &Writer,
+    sent_oid: u32,
+    types: &Types,
+    options: &Options,
+) -> Vec<u8> {
     let bytes = options.unavailable.as_slice();
     let mut out = Vec::new();
     if options.format == Format::Native {
@@ -26,52 +34,51 @@ pub(super) fn unavailable(writer: &Writer, options: &Options) -> Vec<u8> {
         | Writer::Json(_)
         | Writer::Uuid(_)
         | Writer::DecimalString(_)
-        | Writer::Money(super::numeric::MoneyStyle::String) => string(bytes, escape, &mut out),
+        | Writer::Money(super::numeric::MoneyStyle::String(_)) => string(bytes, escape, &mut out),
         Writer::Bytea(mode) | Writer::UnknownBytes { mode, .. } => match mode {
             BinaryMode::Bytes => write_binary(bytes, *mode, &mut out),
             BinaryMode::Hex => string(bytes, escape, &mut out),
             BinaryMode::Base64 | BinaryMode::Base64UrlSafe => out.extend_from_slice(b"null"),
         },
+        Writer::Hstore(HstoreStyle::JavaJson, _) if types.is_domain(sent_oid) => {
+            string(bytes, escape, &mut out);
+        }
         Writer::Hstore(HstoreStyle::JavaJson, _) => {
             let mut object = Vec::new();
             pair(bytes, Escape::Minimal, &mut object);
             string(&object, escape, &mut out);
         }
-        Writer::Hstore(..) => pair(bytes, escape, &mut out),
-        Writer::Array(array) if array.style != ArrayStyle::Nested => {
-            elements(&array.element, bytes, &mut out);
+        Writer::Hstore(..) if !types.is_domain(sent_oid) => pair(bytes, escape, &mut out),
+        Writer::Array(array) if !matches!(array.style, ArrayStyle::Nested(_)) => {
+            let element = types.element(sent_oid).unwrap_or(0);
+            elements(element, &array.element, options, &mut out);
         }
         _ => out.extend_from_slice(b"null"),
     }
     out
 }
 
-fn elements(element: &Writer, bytes: &[u8], out: &mut Vec<u8>) {
-    let escape = Escape::Surrogates;
-    match element {
-        Writer::Text(_)
-        | Writer::Enumeration(_)
-        | Writer::Json(_)
-        | Writer::TimestampTz(_)
-        | Writer::TimeTz(_)
-        | Writer::Date(DateStyle::IsoZ { .. })
-        | Writer::Time(TimeStyle::IsoZ { .. })
-        | Writer::Timestamp(TimestampStyle::IsoZ) => {
+fn elements(type_oid: u32, element: &Writer, options: &Options, out: &mut Vec<u8>) {
+    let (bytes, time) = (options.unavailable.as_slice(), options.time);
+    match (type_oid, element) {
+        (oid::BPCHAR | oid::JSON | oid::JSONB | oid::TEXT | oid::VARCHAR, _) => {
             out.push(b'[');
-            string(bytes, escape, out);
+            string(bytes, Escape::Surrogates, out);
             out.push(b']');
         }
-        Writer::Uuid(_) => {
+        (oid::UUID, _) => {
             out.push(b'[');
-            string(&name_uuid(bytes), escape, out);
+            string(&name_uuid(bytes), Escape::Surrogates, out);
             out.push(b']');
         }
-        Writer::Bytea(BinaryMode::Bytes) => {
+        (oid::BYTEA, Writer::Bytea(BinaryMode::Bytes)) => {
             out.push(b'[');
             write_binary(bytes, BinaryMode::Bytes, out);
             out.push(b']');
         }
-        Writer::Integer | Writer::Date(_) | Writer::Time(_) | Writer::Timestamp(_) => {
+        // A date of Kafka Connect's is none of Debezium's numbers.
+        (oid::DATE, _) if time == TimeMode::Connect => out.extend_from_slice(b"null"),
+        (oid::INT4 | oid::INT8, _) | (oid::DATE, Writer::Date(DateStyle::Days { .. })) => {
             out.push(b'[');
             for (index, byte) in bytes.iter().enumerate() {
                 if index > 0 {

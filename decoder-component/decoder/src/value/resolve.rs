@@ -1,12 +1,12 @@
 //! Which rendering a type gets: from its OID, its type modifier, the catalogs and the options.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::Types;
 use super::array::{Array, ArrayStyle};
 use super::builtin as oid;
-use super::composite::Composite;
+use super::composite::{Attribute, Composite};
 use super::default;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
@@ -15,7 +15,8 @@ use super::numeric::MoneyStyle;
 use super::temporal::{DateStyle, TimeStyle, TimeTzStyle, TimestampStyle, TimestampTzStyle};
 use super::writer::Writer;
 use crate::facts::{TypeFacts, TypeKind};
-use crate::json::{Escape, write_string};
+use crate::json::Escape;
+use crate::limits::{TYPE_DEPTH_MAX, TYPE_PARTS_MAX};
 use crate::options::{DecimalMode, Format, HstoreMode, IntervalMode, Options, TimeMode};
 
 /// A column's type, seen through domains.
@@ -38,6 +39,7 @@ pub(super) fn resolve(
         types,
         options,
         escape: Escape::for_format(options.format),
+        parts_left: Cell::new(TYPE_PARTS_MAX),
     };
     let writer = match options.format {
         Format::Debezium => resolver.debezium(type_oid, typmod)?,
@@ -53,7 +55,7 @@ pub(super) fn resolve(
 
 /// Sees through a domain, and domains over it.
 pub(super) fn base(mut type_oid: u32, mut typmod: i32, types: &Types) -> (u32, i32) {
-    for _ in 0..DEPTH_MAX {
+    for _ in 0..TYPE_DEPTH_MAX {
         match types.learnt(type_oid) {
             Some(TypeFacts {
                 kind: TypeKind::Domain,
@@ -73,6 +75,8 @@ struct Resolver<'a> {
     types: &'a Types,
     options: &'a Options,
     escape: Escape,
+    /// Parts of the type that may still be looked into.
+    parts_left: Cell<usize>,
 }
 
 impl Resolver<'_> {
@@ -81,27 +85,33 @@ impl Resolver<'_> {
             return self.debezium_array(element, typmod);
         }
         match type_oid {
-            oid::NAME if !self.options.include_unknown => return Some(Writer::NullString),
+            oid::NAME if self.options.strict && !self.options.include_unknown => {
+                return Some(Writer::NullString);
+            }
             oid::NAME => return Some(self.text()),
             oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::EmptyArray),
             _ => {}
         }
-        self.debezium_scalar(type_oid, typmod, false).or_else(|| {
-            let geometric = matches!(
-                type_oid,
-                oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
-            );
-            let unknown = Writer::UnknownBytes {
-                mode: self.options.binary,
-                geometric,
-            };
-            self.options.include_unknown.then_some(unknown)
-        })
+        self.debezium_scalar(type_oid, typmod, false)
+            .or_else(|| self.unknown(type_oid))
+    }
+
+    /// A type that Debezium does not know, if such are wanted.
+    fn unknown(&self, type_oid: u32) -> Option<Writer> {
+        let geometric = matches!(
+            type_oid,
+            oid::BOX | oid::CIRCLE | oid::LINE | oid::LSEG | oid::PATH | oid::POLYGON
+        );
+        let unknown = Writer::UnknownBytes {
+            mode: self.options.binary,
+            geometric,
+        };
+        self.options.include_unknown.then_some(unknown)
     }
 
     fn debezium_array(&self, element: u32, typmod: i32) -> Option<Writer> {
         match element {
-            oid::BIT => return Some(Writer::NullArray),
+            oid::BIT | oid::INT2VECTOR | oid::OIDVECTOR => return Some(Writer::NullArray),
             oid::NAME
             | oid::INTERVAL
             | oid::MONEY
@@ -111,19 +121,30 @@ impl Resolver<'_> {
             | oid::XML => return None,
             _ => {}
         }
-        let Some(writer) = self.debezium_scalar(element, typmod, true) else {
-            return self.options.include_unknown.then_some(Writer::NullString);
-        };
+        // Debezium reads elements another way than values, and loses microseconds and eras.
+        let writer = self
+            .debezium_scalar(element, typmod, self.options.strict)
+            .or_else(|| self.unknown(element))?;
         let inner = match writer {
             Writer::Text(_) | Writer::Enumeration(_) | Writer::Json(_) | Writer::Uuid(_) => {
                 Some(self.escape)
             }
             _ => None,
         };
+        // Debezium lets elements be null where it knows the array type, not only the element's.
+        let name = self.types.learnt(element).map(|facts| facts.name.as_str());
+        let (optional, without_null) = match (name, &writer) {
+            (Some("citext" | "hstore"), _) => (true, false),
+            (Some("ltree"), _) => (true, true),
+            (Some(_), _) | (None, Writer::UnknownBytes { .. }) => (false, true),
+            (None, _) if element == oid::TSVECTOR => (false, true),
+            (None, _) => (true, false),
+        };
         let style = ArrayStyle::Flat {
             inner,
-            without_null: matches!(writer, Writer::Enumeration(_)),
-            expressible: matches!(writer, Writer::Decimal(_) | Writer::VariableDecimal),
+            optional,
+            without_null,
+            finite: self.options.strict && element == oid::NUMERIC,
         };
         Some(self.array(element, writer, style))
     }
@@ -132,11 +153,16 @@ impl Resolver<'_> {
     fn debezium_scalar(&self, type_oid: u32, typmod: i32, element: bool) -> Option<Writer> {
         Some(match type_oid {
             oid::MONEY => match self.options.decimal {
+                DecimalMode::Precise if self.options.decimal_numbers => {
+                    Writer::Money(MoneyStyle::Number(self.options.money_fraction_digits))
+                }
                 DecimalMode::Precise | DecimalMode::Exact => {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::FLOAT4 | oid::FLOAT8 => Writer::Float(FloatStyle::Java),
             oid::JSON | oid::JSONB => Writer::Json(self.escape),
@@ -185,23 +211,30 @@ impl Resolver<'_> {
 
     fn native(&self, type_oid: u32, typmod: i32, depth: usize) -> Writer {
         let (type_oid, typmod) = base(type_oid, typmod, self.types);
-        if depth > DEPTH_MAX {
+        let parts_left = self.parts_left.get();
+        if depth > TYPE_DEPTH_MAX || parts_left == 0 {
             return self.text();
         }
+        self.parts_left.set(parts_left - 1);
         if let Some(element) = self.types.element(type_oid) {
             let writer = self.native(element, typmod, depth + 1);
-            return self.array(element, writer, ArrayStyle::Nested);
+            return self.array(element, writer, ArrayStyle::Nested(self.escape));
         }
         match type_oid {
             oid::FLOAT4 | oid::FLOAT8 => Writer::Float(FloatStyle::Server),
             oid::JSON | oid::JSONB => Writer::Embedded,
             oid::MONEY => match self.options.decimal {
                 DecimalMode::Exact => self.text(),
+                DecimalMode::Precise if self.options.decimal_numbers => {
+                    Writer::Money(MoneyStyle::Number(self.options.money_fraction_digits))
+                }
                 DecimalMode::Precise => {
                     Writer::Money(MoneyStyle::Decimal(self.options.money_fraction_digits))
                 }
                 DecimalMode::Double => Writer::Money(MoneyStyle::Double),
-                DecimalMode::String => Writer::Money(MoneyStyle::String),
+                DecimalMode::String => {
+                    Writer::Money(MoneyStyle::String(self.options.money_fraction_digits))
+                }
             },
             oid::TIMETZ => Writer::TimeTz(TimeTzStyle::Iso),
             oid::TIMESTAMPTZ => Writer::TimestampTz(TimestampTzStyle::Iso),
@@ -219,18 +252,12 @@ impl Resolver<'_> {
             (TypeKind::Base, "hstore") => self.hstore(),
             (TypeKind::Base, "vector" | "halfvec") => Writer::Vector(FloatStyle::Server),
             (TypeKind::Composite, _) => {
-                let attribute = |attribute: &crate::facts::Attribute| {
-                    let mut name = Vec::new();
-                    let written = write_string(attribute.name.as_bytes(), self.escape, &mut name);
-                    debug_assert!(written.is_ok(), "a str is UTF-8");
-                    name.push(b':');
-                    (
-                        name,
-                        self.native(attribute.type_oid, attribute.typmod, depth + 1),
-                    )
-                };
+                let attributes = facts.attributes.iter().map(|attribute| {
+                    let writer = self.native(attribute.type_oid, attribute.typmod, depth + 1);
+                    Attribute::new(&attribute.name, self.escape, writer)
+                });
                 Writer::Composite(Box::new(Composite {
-                    attributes: facts.attributes.iter().map(attribute).collect(),
+                    attributes: attributes.collect(),
                     escape: self.escape,
                 }))
             }
@@ -244,15 +271,19 @@ impl Resolver<'_> {
             oid::BOOL => Writer::Boolean,
             oid::INT2 | oid::INT4 | oid::INT8 | oid::OID => Writer::Integer,
             oid::NUMERIC => match (self.options.decimal, scale(typmod)) {
+                (DecimalMode::Precise, Some(scale)) if self.options.decimal_numbers => {
+                    Writer::DecimalNumber(scale)
+                }
                 (DecimalMode::Precise, Some(scale)) => Writer::Decimal(scale),
                 (DecimalMode::Precise, None) => Writer::VariableDecimal,
-                (DecimalMode::Double, _) => Writer::DecimalDouble,
+                (DecimalMode::Double, scale) => Writer::DecimalDouble(scale),
                 (DecimalMode::String, scale) => Writer::DecimalString(scale),
                 (DecimalMode::Exact, _) => Writer::DecimalExact,
             },
             oid::BYTEA => Writer::Bytea(self.options.binary),
             oid::UUID => Writer::Uuid(self.escape),
             oid::INTERVAL => Writer::Interval(match (self.options.interval, self.options.format) {
+                (IntervalMode::Numeric, _) if self.options.strict => IntervalStyle::Doubles,
                 (IntervalMode::Numeric, _) => IntervalStyle::Micros,
                 (IntervalMode::String, Format::Debezium) => IntervalStyle::IsoFull,
                 (IntervalMode::String, Format::Native) => IntervalStyle::Iso,
@@ -263,6 +294,7 @@ impl Resolver<'_> {
                 _ => DateStyle::Days { element },
             }),
             oid::TIME => Writer::Time(self.time(typmod, element)),
+            oid::TIMESTAMP if element => Writer::TimestampElement(self.timestamp(typmod)),
             oid::TIMESTAMP => Writer::Timestamp(self.timestamp(typmod)),
             _ => return None,
         })
@@ -270,8 +302,10 @@ impl Resolver<'_> {
 
     fn time(&self, typmod: i32, element: bool) -> TimeStyle {
         match (self.options.time, self.options.format) {
-            (TimeMode::Connect, _) => TimeStyle::Millis,
-            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => TimeStyle::Millis,
+            (TimeMode::Connect, _) => TimeStyle::Millis { element },
+            (TimeMode::Adaptive, _) if fraction_digits(typmod) <= 3 => {
+                TimeStyle::Millis { element }
+            }
             (TimeMode::IsoString, Format::Native) => TimeStyle::Iso,
             (TimeMode::IsoString, Format::Debezium) => TimeStyle::IsoZ { element },
             (TimeMode::Nanoseconds, _) => TimeStyle::Nanos { element },
@@ -333,6 +367,3 @@ fn fraction_digits(typmod: i32) -> u8 {
 
 /// `VARHDRSZ`, c.h.
 const VARHDRSZ: i32 = 4;
-
-/// Domains over domains and composites in composites that are looked into.
-const DEPTH_MAX: usize = 32;

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::array::Array;
+use super::array::{Array, ArrayStyle};
 use super::builtin as oid;
 use super::hstore::HstoreStyle;
 use super::interval::IntervalStyle;
@@ -126,7 +126,9 @@ impl Describer<'_> {
                 TypeSchema::plain(bytes(*mode))
             }
             Writer::Date(style) => self.date(*style),
-            Writer::Decimal(scale) => TypeSchema::decimal(*scale, Some(precision(typmod))),
+            Writer::Decimal(scale) | Writer::DecimalNumber(scale) => {
+                TypeSchema::decimal(*scale, Some(precision(typmod)))
+            }
             Writer::EmptyArray if type_oid == oid::INT2VECTOR => TypeSchema::plain(
                 "\"type\":\"array\",\"items\":{\"type\":\"int16\",\"optional\":false}",
             ),
@@ -135,7 +137,7 @@ impl Describer<'_> {
             ),
             Writer::Enumeration(_) => self.enumeration(type_oid),
             Writer::Float(_) if type_oid == oid::FLOAT4 => TypeSchema::plain(FLOAT),
-            Writer::DecimalDouble | Writer::Float(_) | Writer::Money(MoneyStyle::Double) => {
+            Writer::DecimalDouble(_) | Writer::Float(_) | Writer::Money(MoneyStyle::Double) => {
                 TypeSchema::plain(DOUBLE)
             }
             Writer::Hstore(HstoreStyle::JavaObject, _) => TypeSchema::plain(
@@ -150,20 +152,20 @@ impl Describer<'_> {
                 oid::INT4 => INT32,
                 _ => INT64,
             }),
-            Writer::Interval(IntervalStyle::Micros) => {
+            Writer::Interval(IntervalStyle::Micros | IntervalStyle::Doubles) => {
                 TypeSchema::named(INT64, "io.debezium.time.MicroDuration")
             }
             Writer::Interval(_) => TypeSchema::named(STRING, "io.debezium.time.Interval"),
-            Writer::Money(MoneyStyle::Decimal(scale)) => TypeSchema::decimal(*scale, None),
-            // An array of bits is described as what it has for elements.
-            Writer::NullArray if typmod > 1 => bits(typmod),
-            Writer::Bit | Writer::Boolean | Writer::NullArray => TypeSchema::plain(BOOLEAN),
-            Writer::NullString => self.null_string(type_oid),
+            Writer::Money(MoneyStyle::Decimal(scale) | MoneyStyle::Number(scale)) => {
+                TypeSchema::decimal(*scale, None)
+            }
+            Writer::NullArray => self.null_array(type_oid, typmod),
+            Writer::Bit | Writer::Boolean => TypeSchema::plain(BOOLEAN),
             Writer::Point => point(),
             Writer::SparseVector => sparse_vector(),
             Writer::Text(_) => self.text(type_oid),
             Writer::Time(style) => self.time(*style),
-            Writer::Timestamp(style) => self.timestamp(*style),
+            Writer::Timestamp(style) | Writer::TimestampElement(style) => self.timestamp(*style),
             Writer::TimestampTz(_) => TypeSchema::named(STRING, "io.debezium.time.ZonedTimestamp"),
             Writer::TimeTz(_) => TypeSchema::named(STRING, "io.debezium.time.ZonedTime"),
             Writer::Uuid(_) => TypeSchema::named(STRING, "io.debezium.data.Uuid"),
@@ -171,7 +173,8 @@ impl Describer<'_> {
             Writer::Vector(_) => self.vector(type_oid),
             // The last three are of the native format, which has no schemas.
             Writer::DecimalString(_)
-            | Writer::Money(MoneyStyle::String)
+            | Writer::Money(MoneyStyle::String(_))
+            | Writer::NullString
             | Writer::Composite(_)
             | Writer::DecimalExact
             | Writer::Embedded => TypeSchema::plain(STRING),
@@ -180,25 +183,25 @@ impl Describer<'_> {
 
     fn array(&self, array: &Array, type_oid: u32, typmod: i32) -> TypeSchema {
         let element = self.types.element(type_oid).unwrap_or(0);
-        let mut kind = b"\"type\":\"array\",\"items\":".to_vec();
-        self.schema(&array.element, element, typmod).write(
-            self.optional_element(element),
-            &[],
-            None,
-            &mut kind,
+        let optional = !matches!(
+            array.style,
+            ArrayStyle::Flat {
+                optional: false,
+                ..
+            }
         );
-        kind.push(b'}');
-        TypeSchema {
-            kind: Cow::Owned(String::from_utf8(kind).unwrap_or_default()),
-            ..TypeSchema::plain("")
-        }
+        array_of(&self.schema(&array.element, element, typmod), optional)
     }
 
-    /// Debezium says so of those arrays that it knows one by one.
-    fn optional_element(&self, element: u32) -> bool {
-        match self.types.learnt(element) {
-            Some(facts) => matches!(facts.name.as_str(), "citext" | "hstore" | "ltree"),
-            None => element != oid::TSVECTOR,
+    /// What has no values, described as Debezium does.
+    fn null_array(&self, type_oid: u32, typmod: i32) -> TypeSchema {
+        match self.types.element(type_oid) {
+            Some(element @ (oid::INT2VECTOR | oid::OIDVECTOR)) => {
+                array_of(&self.schema(&Writer::EmptyArray, element, typmod), false)
+            }
+            // An array of bits is described as what it has for elements.
+            _ if typmod > 1 => bits(typmod),
+            _ => TypeSchema::plain(BOOLEAN),
         }
     }
 
@@ -216,10 +219,10 @@ impl Describer<'_> {
 
     fn time(&self, style: TimeStyle) -> TypeSchema {
         match style {
-            TimeStyle::Millis if self.options.time == TimeMode::Connect => {
+            TimeStyle::Millis { .. } if self.options.time == TimeMode::Connect => {
                 TypeSchema::named(INT32, "org.apache.kafka.connect.data.Time")
             }
-            TimeStyle::Millis => TypeSchema::named(INT32, "io.debezium.time.Time"),
+            TimeStyle::Millis { .. } => TypeSchema::named(INT32, "io.debezium.time.Time"),
             TimeStyle::Micros { .. } => TypeSchema::named(INT64, "io.debezium.time.MicroTime"),
             TimeStyle::Nanos { .. } => TypeSchema::named(INT64, "io.debezium.time.NanoTime"),
             TimeStyle::Iso | TimeStyle::IsoZ { .. } => {
@@ -266,21 +269,6 @@ impl Describer<'_> {
         }
     }
 
-    /// `name`, or an array of elements that Debezium does not know.
-    fn null_string(&self, type_oid: u32) -> TypeSchema {
-        if self.types.element(type_oid).is_none() {
-            return TypeSchema::plain(STRING);
-        }
-        TypeSchema::plain(match self.options.binary {
-            BinaryMode::Bytes => {
-                "\"type\":\"array\",\"items\":{\"type\":\"bytes\",\"optional\":false}"
-            }
-            BinaryMode::Base64 | BinaryMode::Base64UrlSafe | BinaryMode::Hex => {
-                "\"type\":\"array\",\"items\":{\"type\":\"string\",\"optional\":false}"
-            }
-        })
-    }
-
     fn vector(&self, type_oid: u32) -> TypeSchema {
         match self.types.learnt(type_oid) {
             Some(facts) if facts.name == "halfvec" => TypeSchema::named(
@@ -292,6 +280,16 @@ impl Describer<'_> {
                 "io.debezium.data.DoubleVector",
             ),
         }
+    }
+}
+
+fn array_of(element: &TypeSchema, optional: bool) -> TypeSchema {
+    let mut kind = b"\"type\":\"array\",\"items\":".to_vec();
+    element.write(optional, &[], None, &mut kind);
+    kind.push(b'}');
+    TypeSchema {
+        kind: Cow::Owned(String::from_utf8(kind).unwrap_or_default()),
+        ..TypeSchema::plain("")
     }
 }
 

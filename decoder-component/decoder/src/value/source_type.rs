@@ -32,7 +32,8 @@ impl Types {
         }
     }
 
-    fn name(&self, type_oid: u32) -> String {
+    /// `typname`.
+    pub(crate) fn name(&self, type_oid: u32) -> String {
         if let Some(facts) = self.learnt(type_oid) {
             return facts.name.clone();
         }

@@ -7,7 +7,8 @@ mod timestamp;
 pub(super) use date::{DateStyle, write_date};
 pub(super) use time::{TimeStyle, TimeTzStyle, write_time, write_timetz};
 pub(super) use timestamp::{
-    TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamptz, write_usual_timestamptz,
+    TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamp_element, write_timestamptz,
+    write_usual_timestamptz,
 };
 
 use alloc::vec::Vec;
@@ -107,6 +108,41 @@ impl Date {
             year: i32::try_from(year).unwrap_or(i32::MAX),
             month: u8::try_from(month).unwrap_or(1),
             day: u8::try_from(day).unwrap_or(1),
+        }
+    }
+
+    /// Days since 1970-01-01 of the day that the Julian calendar calls so.
+    fn julian_days(self) -> i64 {
+        let shifted = Self { day: 1, ..self };
+        // The Gregorian calendar left out a leap day in centuries that 400 does not divide.
+        let year = i64::from(self.year) - i64::from(self.month <= 2);
+        let left_out = year.div_euclid(100) - year.div_euclid(400) - 2;
+        shifted.days() + left_out + i64::from(self.day) - 1
+    }
+
+    /// Whether the day is one that Java's calendar, which changes from the Julian to the Gregorian
+    /// on 1582-10-15, does not have.
+    fn is_java_gap(days: i64) -> bool {
+        (GREGORIAN_DAYS - 10..GREGORIAN_DAYS).contains(&days)
+    }
+
+    /// The date that Java's calendar makes of this one.
+    fn in_java_calendar(self) -> Self {
+        let days = self.days();
+        if Self::is_java_gap(days) {
+            Self::from_days(days + 10)
+        } else {
+            self
+        }
+    }
+
+    /// Days since 1970-01-01 of what Java's calendar calls so.
+    fn java_days(self) -> i64 {
+        let days = self.days();
+        if days < GREGORIAN_DAYS {
+            self.julian_days()
+        } else {
+            days
         }
     }
 
@@ -262,6 +298,9 @@ const CLOCK_RANGE: &[u8; 8] = &[2, 9, 0, 5, 9, 0, 5, 9];
 /// The same for `0000-00-00`.
 const DATE_RANGE: &[u8; 10] = &[9, 9, 9, 9, 0, 1, 9, 0, 3, 9];
 
+/// 1582-10-15, the first day of the Gregorian calendar.
+const GREGORIAN_DAYS: i64 = -141_427;
+
 /// A `date` goes up to 5874897.
 const YEAR_DIGITS_MAX: usize = 7;
 
@@ -296,6 +335,23 @@ mod tests {
             if let Some(text) = text.first_chunk::<10>().filter(|_| date.year > 0) {
                 assert_eq!(Date::common_days(*text), Some(days));
             }
+        }
+    }
+
+    #[test]
+    fn dates_in_java_calendar() {
+        for (text, before_christ, days) in [
+            (&b"1582-10-15"[..], false, -141_427),
+            (b"1582-10-14", false, -141_418),
+            (b"1582-10-10", false, -141_422),
+            (b"1582-10-04", false, -141_428),
+            (b"1500-03-01", false, -171_595),
+            (b"1500-02-28", false, -171_597),
+            (b"0001-01-01", false, -719_164),
+            (b"0044-03-15", true, -735_162),
+        ] {
+            let (date, _) = Date::parse(text, before_christ).unwrap();
+            assert_eq!(date.java_days(), days, "{date:?}");
         }
     }
 

@@ -89,8 +89,10 @@ fn types() -> Types {
     types
 }
 
+/// With Debezium's defects.
 fn options(pairs: &[(&str, &str)]) -> Options {
-    Options::parse(pairs.iter().copied()).unwrap()
+    let strict = [("debezium.compatibility", "strict")];
+    Options::parse(strict.iter().chain(pairs).copied()).unwrap()
 }
 
 fn written(type_oid: u32, typmod: i32, options: &Options, text: &str) -> Option<String> {
@@ -167,7 +169,7 @@ const SAMPLES: &[Sample] = &[
         "[\"2024-02-29T12:34:56.789Z\"]"),
     (1001, -1, "{\"\\\\x00ff\",NULL}", Some("[\"AP8=\",null]"), "[\"AP8=\",null]"),
     (3807, -1, "{\"{\\\"a\\\": 1}\",\"null\"}", Some(r#"["{\"a\": 1}","null"]"#),
-        r#"[{"a": 1},null]"#),
+        r#"[{"a": 1}, null]"#),
     (1561, 3, "{101,NULL}", Some("null"), r#"["101",null]"#),
     (1020, -1, "{(1,1),(0,0);(2,2),(1,1)}", None, r#"["(1,1),(0,0)","(2,2),(1,1)"]"#),
     (1003, -1, "{n1}", None, "[\"n1\"]"),
@@ -210,6 +212,27 @@ fn every_type_in_both_formats() {
     }
 }
 
+#[test]
+fn what_debezium_loses_is_kept_unless_it_is_to_be_lost() {
+    let options = Options::parse(core::iter::empty()).unwrap();
+    for (type_oid, text, expected) in [
+        (19, "nm", "\"nm\""),
+        (
+            1182,
+            "{\"0044-03-15 BC\",infinity}",
+            "[-735160,-2147472692]",
+        ),
+        (1183, "{12:34:56.789012}", "[45296789012]"),
+        (1185, "{-infinity}", "[\"-infinity\"]"),
+        (1186, "00:00:01.235", "1235000"),
+        (1231, "{1,NaN}", r#"[{"scale":0,"value":"AQ=="},null]"#),
+        (1270, "{12:34:56.789012+02}", "[\"10:34:56.789012Z\"]"),
+    ] {
+        let ours = written(type_oid, -1, &options, text);
+        assert_eq!(ours.as_deref(), Some(expected), "{type_oid} {text}");
+    }
+}
+
 /// Option and its value, type, modifier, text, JSON.
 type ModeSample = (
     &'static str,
@@ -248,7 +271,9 @@ const MODES: &[ModeSample] = &[
         "\"KDEuMCwxLjApLCgwLjAsMC4wKQ==\""),
     ("include.unknown.datatypes", "true", 3220, -1, "0/16", "\"MC8xNg==\""),
     ("include.unknown.datatypes", "true", ADDRESS, -1, "(x,1,)", "\"KHgsMSwp\""),
-    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "null"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{}", "[]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\"}", "[\"KHgsMSwp\"]"),
+    ("include.unknown.datatypes", "true", ADDRESSES, -1, "{\"(x,1,)\",NULL}", "null"),
     ("include.unknown.datatypes", "true", 19, -1, "n", "\"n\""),
 ];
 
@@ -350,6 +375,9 @@ fn placeholders_as_debezium_shows_them() {
         (&[], HSTORE, format!(r#""{{\"{p}\":\"{p}\"}}""#)),
         (&gone, 1007, "[-34,-83,-66,-17]".to_string()),
         (&gone, 1182, "[-34,-83,-66,-17]".to_string()),
+        (&gone, 1005, "null".to_string()),
+        (&gone, 1115, "null".to_string()),
+        (&[], 1041, "null".to_string()),
         (&gone, 17, "\"3q2+7w==\"".to_string()),
         (&hex, 17, format!("\"{p}\"")),
         (&hex, 1001, "null".to_string()),
@@ -381,8 +409,22 @@ fn shapes_and_types_of_topic_records() {
         (OUTER_PRICE, 1, 1700),
     ] {
         let rendering = Rendering::resolve(type_oid, -1, &types(), &native).unwrap();
-        assert_eq!((rendering.shape(), rendering.type_oid()), (shape, base));
+        let code = rendering.shape().code;
+        assert_eq!((code, rendering.type_oid()), (shape, base));
     }
+}
+
+#[test]
+fn shapes_of_composites() {
+    let native = options(&[("format", "native")]);
+    let rendering = Rendering::resolve(ADDRESSES, -1, &types(), &native).unwrap();
+    let Shape { code, attributes } = rendering.shape();
+    assert_eq!(code, 16 + 5);
+    let attributes: Vec<_> = attributes
+        .iter()
+        .map(|(name, shape)| (name.as_str(), shape.code))
+        .collect();
+    assert_eq!(attributes, [("street", 0), ("no", 0), ("tags", 16)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::hstore::sort_as_java;
 use super::number::{FloatStyle, write_float, write_integer};
 use crate::error::InvalidValue;
 
@@ -29,7 +30,7 @@ pub(super) fn write_vector(
     Ok(())
 }
 
-/// Writes `{1:1,3:2.5}/5` as Debezium's `SparseDoubleVector`.
+/// Writes `{1:1,3:2.5}/5` as Debezium's `SparseDoubleVector`, which holds a `java.util.HashMap`.
 pub(super) fn write_sparse_vector(text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     let mut halves = text.split(|&byte| byte == b'/');
     let (Some(elements), Some(dimensions), None) = (halves.next(), halves.next(), halves.next())
@@ -43,14 +44,20 @@ pub(super) fn write_sparse_vector(text: &[u8], out: &mut Vec<u8>) -> Result<(), 
     write_integer(dimensions, out)?;
     out.extend_from_slice(b",\"vector\":[");
     let elements = elements.ok_or(INVALID)?;
-    let elements = elements
+    let mut hashed = Vec::new();
+    for element in elements
         .split(|&byte| byte == b',')
-        .filter(|_| !elements.is_empty());
-    for (position, element) in elements.enumerate() {
+        .filter(|_| !elements.is_empty())
+    {
         let mut parts = element.split(|&byte| byte == b':');
         let (Some(index), Some(number), None) = (parts.next(), parts.next(), parts.next()) else {
             return Err(INVALID);
         };
+        hashed.push((java_hash(index).ok_or(INVALID)?, (index, number)));
+    }
+    let buckets = hashed.len().next_power_of_two();
+    sort_as_java(&mut hashed, buckets);
+    for (position, (_, (index, number))) in hashed.into_iter().enumerate() {
         out.extend_from_slice(if position > 0 { b",[" } else { b"[" });
         write_integer(index, out)?;
         out.push(b',');
@@ -59,6 +66,11 @@ pub(super) fn write_sparse_vector(text: &[u8], out: &mut Vec<u8>) -> Result<(), 
     }
     out.extend_from_slice(b"]}");
     Ok(())
+}
+
+/// `Short.hashCode`: the number, though pgvector goes further.
+fn java_hash(index: &[u8]) -> Option<u32> {
+    core::str::from_utf8(index).ok()?.parse().ok()
 }
 
 const INVALID: InvalidValue = InvalidValue {
@@ -87,6 +99,14 @@ mod tests {
                 r#"{"dimensions":5,"vector":[[1,1.0],[3,2.5]]}"#,
             ),
             ("{}/5", r#"{"dimensions":5,"vector":[]}"#),
+            (
+                "{1:1,2:2,4:4}/4",
+                r#"{"dimensions":4,"vector":[[4,4.0],[1,1.0],[2,2.0]]}"#,
+            ),
+            (
+                "{1:1,2:2,4:4,8:8}/9",
+                r#"{"dimensions":9,"vector":[[8,8.0],[1,1.0],[2,2.0],[4,4.0]]}"#,
+            ),
         ] {
             let mut out = Vec::new();
             assert_eq!(write_sparse_vector(text.as_bytes(), &mut out), Ok(()));

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::array::Array;
 use super::binary::{write_bit, write_bits, write_bytea};
 use super::composite::Composite;
+use super::decimal_number::write_decimal_number;
 use super::embedded::write_embedded;
 use super::geometric::{java_text, write_point};
 use super::hstore::{HstoreStyle, write_hstore};
@@ -17,7 +18,7 @@ use super::numeric::{
 };
 use super::temporal::{
     DateStyle, TimeStyle, TimeTzStyle, TimestampStyle, TimestampTzStyle, write_date, write_time,
-    write_timestamp, write_timestamptz, write_timetz,
+    write_timestamp, write_timestamp_element, write_timestamptz, write_timetz,
 };
 use super::vector::{write_sparse_vector, write_vector};
 use crate::error::InvalidValue;
@@ -37,12 +38,15 @@ pub(super) enum Writer {
     Date(DateStyle),
     /// Of this scale.
     Decimal(u16),
-    DecimalDouble,
-    DecimalExact,
+    /// Of this scale, as a number.
+    DecimalNumber(u16),
     /// Of this scale, if it is constrained: for what stands in for a value.
+    DecimalDouble(Option<u16>),
+    DecimalExact,
+    /// Of this scale, if it is constrained.
     DecimalString(Option<u16>),
     Embedded,
-    /// An array that Debezium reads as empty, whatever is in it.
+    /// An array that Debezium reads as empty, whatever is in it, and as null if nothing is.
     EmptyArray,
     Enumeration(Escape),
     Float(FloatStyle),
@@ -60,6 +64,8 @@ pub(super) enum Writer {
     Text(Escape),
     Time(TimeStyle),
     Timestamp(TimestampStyle),
+    /// In an array, as Debezium has it there.
+    TimestampElement(TimestampStyle),
     TimestampTz(TimestampTzStyle),
     TimeTz(TimeTzStyle),
     /// Bytes of the text, spelled as Java does where it is geometric.
@@ -99,11 +105,16 @@ impl Writer {
             Self::Bytea(mode) => write_bytea(text, *mode, out),
             Self::Composite(composite) => composite.write(text, out),
             Self::Date(style) => write_date(text, *style, out),
-            Self::DecimalDouble => write_decimal_double(text, out),
-            Self::DecimalString(_) => write_decimal_string(text, out),
+            Self::DecimalDouble(_) => write_decimal_double(text, out),
+            Self::DecimalNumber(scale) => write_decimal_number(text, *scale, out),
+            Self::DecimalString(scale) => write_decimal_string(text, *scale, out),
             Self::Embedded => write_embedded(text, out),
             Self::EmptyArray => {
-                out.extend_from_slice(b"[]");
+                out.extend_from_slice(if text.is_empty() {
+                    b"null".as_slice()
+                } else {
+                    b"[]"
+                });
                 Ok(())
             }
             Self::Float(style) => write_float(text, *style, out),
@@ -117,6 +128,7 @@ impl Writer {
             Self::Point => write_point(text, out),
             Self::SparseVector => write_sparse_vector(text, out),
             Self::Time(style) => write_time(text, *style, out),
+            Self::TimestampElement(style) => write_timestamp_element(text, *style, out),
             Self::TimeTz(style) => write_timetz(text, *style, out),
             Self::UnknownBytes {
                 mode,

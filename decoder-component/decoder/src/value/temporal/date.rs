@@ -21,8 +21,9 @@ pub(in crate::value) fn write_date(
     style: DateStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), InvalidValue> {
-    if let (DateStyle::Days { .. }, Ok(text)) = (style, <[u8; 10]>::try_from(text))
+    if let (DateStyle::Days { element }, Ok(text)) = (style, <[u8; 10]>::try_from(text))
         && let Some(days) = Date::common_days(text)
+        && !(element && Date::is_java_gap(days))
     {
         push_integer(days, out);
         return Ok(());
@@ -43,9 +44,12 @@ pub(in crate::value) fn write_date(
     );
     // An array's elements go another way in Debezium, where the era gets lost.
     let parsed = Date::parse(digits, before_christ && !element);
-    let Some((date, [])) = parsed else {
+    let Some((mut date, [])) = parsed else {
         return Err(InvalidValue { expected: "a date" });
     };
+    if element {
+        date = date.in_java_calendar();
+    }
     match style {
         DateStyle::Days { .. } => push_integer(date.days(), out),
         DateStyle::Iso | DateStyle::IsoZ { .. } => {
@@ -68,19 +72,13 @@ fn write_infinite(negative: bool, style: DateStyle, out: &mut Vec<u8>) {
         (DateStyle::Iso, true) => quoted(b"-infinity", out),
         (DateStyle::IsoZ { element: false }, false) => quoted(b"-5877611-06-21Z", out),
         (DateStyle::IsoZ { element: false }, true) => quoted(b"-5877611-06-22Z", out),
-        (DateStyle::IsoZ { element: true }, _) => {
-            out.push(b'"');
-            Date::from_days(element_days(negative)).write(out);
-            out.extend_from_slice(b"Z\"");
-        }
+        (DateStyle::IsoZ { element: true }, false) => quoted(b"+292278994-08-16Z", out),
+        (DateStyle::IsoZ { element: true }, true) => quoted(b"+292269055-12-02Z", out),
         (DateStyle::Days { element: false }, false) => push_integer(-2_147_472_692, out),
         (DateStyle::Days { element: false }, true) => push_integer(-2_147_472_691, out),
-        (DateStyle::Days { element: true }, _) => push_integer(element_days(negative), out),
+        (DateStyle::Days { element: true }, false) => push_integer(-622_191_234, out),
+        (DateStyle::Days { element: true }, true) => push_integer(-625_821_272, out),
     }
-}
-
-fn element_days(negative: bool) -> i64 {
-    if negative { -625_821_272 } else { -622_191_234 }
 }
 
 #[cfg(test)]
@@ -92,6 +90,7 @@ mod tests {
     const DAYS: DateStyle = DateStyle::Days { element: false };
     const DAYS_IN_ARRAY: DateStyle = DateStyle::Days { element: true };
     const ISO_Z: DateStyle = DateStyle::IsoZ { element: false };
+    const ISO_Z_IN_ARRAY: DateStyle = DateStyle::IsoZ { element: true };
 
     #[test]
     fn dates_in_every_style() {
@@ -101,6 +100,11 @@ mod tests {
             ("0044-03-15 BC", DAYS_IN_ARRAY, "-703383"),
             ("infinity", DAYS, "-2147472692"),
             ("infinity", DAYS_IN_ARRAY, "-622191234"),
+            ("1582-10-10", DAYS, "-141432"),
+            ("1582-10-10", DAYS_IN_ARRAY, "-141422"),
+            ("1582-10-04", DAYS_IN_ARRAY, "-141438"),
+            ("1582-10-05", ISO_Z_IN_ARRAY, "\"1582-10-15Z\""),
+            ("infinity", ISO_Z_IN_ARRAY, "\"+292278994-08-16Z\""),
             ("10000-01-01", ISO_Z, "\"+10000-01-01Z\""),
             ("0044-03-15 BC", ISO_Z, "\"-0043-03-15Z\""),
             ("-infinity", ISO_Z, "\"-5877611-06-22Z\""),

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use super::{Clock, DAY_US, parse_offset, push_integer};
 use crate::error::InvalidValue;
 
-/// How a `time` is shown. `element` is how Debezium shows it in an array: without microseconds.
+/// How a `time` is shown. `element` is how Debezium shows it in an array: without microseconds, and
+/// the end of the day is its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::value) enum TimeStyle {
     /// `12:34:56.789012`
@@ -17,7 +18,9 @@ pub(in crate::value) enum TimeStyle {
     Micros {
         element: bool,
     },
-    Millis,
+    Millis {
+        element: bool,
+    },
     Nanos {
         element: bool,
     },
@@ -42,14 +45,16 @@ pub(in crate::value) fn write_time(
     };
     if let TimeStyle::IsoZ { element: true }
     | TimeStyle::Micros { element: true }
+    | TimeStyle::Millis { element: true }
     | TimeStyle::Nanos { element: true } = style
     {
+        clock.hour %= 24;
         clock.fraction = clock.fraction.get(..3).unwrap_or(clock.fraction);
     }
     let micros = clock.seconds() * 1_000_000 + clock.fraction_us();
     match style {
         TimeStyle::Micros { .. } => push_integer(micros, out),
-        TimeStyle::Millis => push_integer(micros / 1000, out),
+        TimeStyle::Millis { .. } => push_integer(micros / 1000, out),
         TimeStyle::Nanos { .. } => push_integer(micros * 1000, out),
         TimeStyle::Iso => {
             out.push(b'"');
@@ -121,7 +126,12 @@ mod tests {
                 TimeStyle::Micros { element: true },
                 "45296789000",
             ),
-            ("12:34:56.789012", TimeStyle::Millis, "45296789"),
+            (
+                "12:34:56.789012",
+                TimeStyle::Millis { element: false },
+                "45296789",
+            ),
+            ("24:00:00", TimeStyle::Millis { element: true }, "0"),
             (
                 "23:59:59.999999",
                 TimeStyle::Nanos { element: false },

@@ -96,7 +96,9 @@ pub(in crate::value) fn write_usual_timestamptz(
             out.extend_from_slice(b"Z\"");
             true
         }
-        TimestampTzStyle::Digits { digits: 6, .. } => {
+        TimestampTzStyle::Digits { digits: 6, element }
+            if !element || !head.starts_with(b"1582-10-") =>
+        {
             out.extend_from_slice(&iso_head(head));
             let mut end = *b".000000Z\"";
             for (place, digit) in end.iter_mut().skip(1).zip(fraction) {
@@ -197,6 +199,21 @@ fn common_fraction_us(fraction: &[u8]) -> i64 {
     midnight.fraction_us()
 }
 
+/// Writes a timestamp in an array as Debezium does: as the time that Java's calendar calls so.
+pub(in crate::value) fn write_timestamp_element(
+    text: &[u8],
+    style: TimestampStyle,
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidValue> {
+    match parse(text) {
+        Some((date, clock, [])) if date.java_days() != date.days() => {
+            write_parsed(Date::from_days(date.java_days()), clock, style, out);
+            Ok(())
+        }
+        _ => write_timestamp(text, style, out),
+    }
+}
+
 fn write_any_timestamp(
     text: &[u8],
     style: TimestampStyle,
@@ -207,13 +224,16 @@ fn write_any_timestamp(
         b"-infinity" => return write_infinite(true, style, out),
         _ => {}
     }
-    let invalid = InvalidValue {
-        expected: "a timestamp",
+    let Some((date, clock, [])) = parse(text) else {
+        return Err(InvalidValue {
+            expected: "a timestamp",
+        });
     };
-    let (date, clock, zone) = parse(text).ok_or(invalid)?;
-    if !zone.is_empty() {
-        return Err(invalid);
-    }
+    write_parsed(date, clock, style, out);
+    Ok(())
+}
+
+fn write_parsed(date: Date, clock: Clock<'_>, style: TimestampStyle, out: &mut Vec<u8>) {
     let seconds = date.days() * 86_400 + clock.seconds();
     match style {
         TimestampStyle::Iso | TimestampStyle::IsoZ => {
@@ -244,7 +264,6 @@ fn write_any_timestamp(
             }
         }
     }
-    Ok(())
 }
 
 /// Debezium's numbers are those of the JDBC driver, `PGStatement.DATE_POSITIVE_INFINITY`.
@@ -279,8 +298,16 @@ fn write_any_timestamptz(
             quoted(b"infinity", out);
             return Ok(());
         }
-        (b"-infinity", TimestampTzStyle::Digits { element: true, .. }) => {
-            quoted(b"+292269055-12-02T23:00:00.000000Z", out);
+        (
+            b"-infinity",
+            TimestampTzStyle::Digits {
+                element: true,
+                digits,
+            },
+        ) => {
+            out.extend_from_slice(b"\"+292269055-12-02T23:00:00");
+            write_digits(&[], digits, out);
+            out.extend_from_slice(b"Z\"");
             return Ok(());
         }
         (b"-infinity", _) => {
@@ -306,20 +333,33 @@ fn write_any_timestamptz(
     if style == TimestampTzStyle::Iso {
         utc.fraction = clock.fraction;
     }
+    let mut date = Date::from_days(seconds.div_euclid(86_400));
+    if let TimestampTzStyle::Digits { element: true, .. } = style {
+        date = date.in_java_calendar();
+        // The era gets lost.
+        if date.year < 1 {
+            date.year = 1 - date.year;
+        }
+    }
     out.push(b'"');
-    Date::from_days(seconds.div_euclid(86_400)).write(out);
+    date.write(out);
     out.push(b'T');
     utc.write(out);
-    if let TimestampTzStyle::Digits { digits: 1.., .. } = style {
-        out.push(b'.');
-    }
     if let TimestampTzStyle::Digits { digits, .. } = style {
-        for place in 0..usize::from(digits) {
-            out.push(clock.fraction.get(place).copied().unwrap_or(b'0'));
-        }
+        write_digits(clock.fraction, digits, out);
     }
     out.extend_from_slice(b"Z\"");
     Ok(())
+}
+
+/// `.500000`: as many digits of the fraction, or nothing for none.
+fn write_digits(fraction: &[u8], digits: u8, out: &mut Vec<u8>) {
+    if digits > 0 {
+        out.push(b'.');
+    }
+    for place in 0..usize::from(digits) {
+        out.push(fraction.get(place).copied().unwrap_or(b'0'));
+    }
 }
 
 /// Date, time, and what is between the time and the era.
@@ -410,6 +450,23 @@ mod tests {
     }
 
     #[test]
+    fn timestamps_in_arrays() {
+        use TimestampStyle::{IsoZ, Micros};
+        for (text, style, expected) in [
+            ("0001-01-01 00:00:00", Micros, "-62135769600000000"),
+            ("1582-10-15 00:00:00", Micros, "-12219292800000000"),
+            ("0044-03-15 12:00:00 BC", IsoZ, "\"-0043-03-13T12:00:00Z\""),
+            ("1500-03-01 12:00:00.5", IsoZ, "\"1500-03-11T12:00:00.5Z\""),
+            ("infinity", Micros, "9223372036825200000"),
+        ] {
+            let mut out = Vec::new();
+            let written = write_timestamp_element(text.as_bytes(), style, &mut out);
+            assert_eq!(written, Ok(()), "{text}");
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn timestamps_with_time_zone_in_every_style() {
         let digits = |digits| TimestampTzStyle::Digits {
             digits,
@@ -466,6 +523,16 @@ mod tests {
                 "-infinity",
                 element,
                 "\"+292269055-12-02T23:00:00.000000Z\"",
+            ),
+            (
+                "1582-10-10 00:00:00+00",
+                element,
+                "\"1582-10-20T00:00:00.000000Z\"",
+            ),
+            (
+                "0044-03-15 12:00:00+00 BC",
+                element,
+                "\"0044-03-15T12:00:00.000000Z\"",
             ),
             (
                 "2024-01-15 08:30:00.5+00",

@@ -9,6 +9,7 @@ use super::bytes::{Bytes, Part};
 use super::kind::Kind;
 use super::number::write_integer;
 use super::{Place, Wire};
+use crate::limits::DIMENSIONS_MAX;
 
 impl Wire {
     /// `array_send`, utils/adt/arrayfuncs.c.
@@ -249,9 +250,6 @@ fn quote(start: usize, quoting: Quoting, out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
-
-/// `MAXDIM`, utils/array.h.
-const DIMENSIONS_MAX: usize = 6;
 
 // utils/rangetypes.h
 const RANGE_EMPTY: u8 = 0x01;

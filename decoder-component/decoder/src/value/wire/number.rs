@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::bytes::Bytes;
 use crate::json::append;
+use crate::limits::NUMERIC_FRACTION_DIGITS_MAX;
 
 #[inline]
 pub(super) fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
@@ -174,7 +175,7 @@ pub(super) fn write_numeric(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<
     if sign & NUMERIC_SPECIAL == NUMERIC_SPECIAL {
         return digits.is_empty().then_some(());
     }
-    if scale > NUMERIC_SCALE_MAX {
+    if scale > NUMERIC_FRACTION_DIGITS_MAX {
         return None;
     }
     // Digits that are not sent are zero, before and behind those that are.
@@ -185,7 +186,12 @@ pub(super) fn write_numeric(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<
     };
     match usize::try_from(weight) {
         Ok(weight) => {
-            write_integer(next()?, out);
+            let first = next()?;
+            // The server sends no zeros in front, and a number in JSON has none.
+            if first == 0 && weight > 0 {
+                return None;
+            }
+            write_integer(first, out);
             for _ in 0..weight {
                 push_four_digits(next()?, out);
             }
@@ -230,5 +236,3 @@ const NUMERIC_SPECIAL: u16 = 0xC000;
 const NUMERIC_NAN: u16 = 0xC000;
 const NUMERIC_PINF: u16 = 0xD000;
 const NUMERIC_NINF: u16 = 0xF000;
-/// `NUMERIC_DSCALE_MASK`
-const NUMERIC_SCALE_MAX: usize = 0x3FFF;

@@ -185,6 +185,16 @@ fn text_or_bytes(type_oid: u32, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
+fn numbers_do_not_begin_with_zeros() {
+    assert_eq!(text(1700, &bytes("00020001000000000000000c")), None);
+    assert_eq!(text(1700, &bytes("0000000100000000")), None);
+    assert_eq!(
+        text(1700, &bytes("00010000000000000000")).as_deref(),
+        Some("0")
+    );
+}
+
+#[test]
 fn depth_and_growth_have_bounds() {
     let nested = |depth| {
         let mut value = b"x".to_vec();
