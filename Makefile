@@ -54,11 +54,15 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-damage ## Every test there is, the long ones too.
+test-full: test test-damage test-large ## Every test there is, the long ones too.
 
 .PHONY: test-damage
 test-damage: ## Every prefix and every flipped byte of every vector: minutes.
 	$(CARGO) test --locked --profile fuzz --package pgoutput-decoder-fuzz --test vectors -- --ignored
+
+.PHONY: test-large
+test-large: build ## A transaction of 2 GB through the command: its memory and its files.
+	$(PYTHON) tests/large_transaction.py
 
 .PHONY: fuzz
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.

@@ -17,7 +17,9 @@ use tokio_postgres::{Client, NoTls};
 /// Long enough for the slowest machine, short enough to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+mod streaming;
 mod trouble;
+mod two_phase;
 
 /// A database, a slot and a publication `p` of one test.
 struct Place {

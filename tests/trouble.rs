@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 /// A server of one test alone, which may restart it.
-struct Server {
+pub(super) struct Server {
     process: Child,
     url: String,
     data: PathBuf,
@@ -20,7 +20,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         // It runs until its standard input is closed.
         let mut process = Command::new(postgres())
             .args(["run", "--", "sh", "-c", "env; echo; exec cat"])
@@ -44,12 +44,13 @@ impl Server {
         }
     }
 
-    /// Restarts it as `pg_ctl restart -m fast` does, which waits for every walsender.
-    async fn restart(&self) {
+    /// Restarts it as `pg_ctl restart -m MODE` does. `fast` waits for every walsender, `immediate`
+    /// is a crash.
+    pub(super) async fn restart(&self, mode: &'static str) {
         let environment = self.environment.clone();
         let restarting = tokio::task::spawn_blocking(move || {
             let mut restart = Command::new(postgres());
-            restart.args(["restart", "-m", "fast"]).envs(environment);
+            restart.args(["restart", "-m", mode]).envs(environment);
             restart.status().unwrap()
         });
         let status = timeout(Duration::from_secs(20), restarting).await;
@@ -57,9 +58,9 @@ impl Server {
         assert!(status.success(), "it does not restart");
     }
 
-    /// A publication `p` for a table, and a slot.
-    async fn place(&self, name: &'static str) -> Place {
-        Place::at(&self.url, name, SHOP).await
+    /// A database in which `setup` was run, with publication `p` and a slot.
+    pub(super) async fn place(&self, name: &'static str, setup: &str) -> Place {
+        Place::at(&self.url, name, setup).await
     }
 }
 
@@ -294,7 +295,7 @@ async fn hints_say_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_consumer_holds_up_a_server_that_is_stopping() {
     let server = Server::start();
-    let broken = server.place("trouble_broken").await;
+    let broken = server.place("trouble_broken", SHOP).await;
     let mut ended = broken.stream().await;
     broken.run("INSERT INTO item VALUES (1)").await;
     let event = events(&mut ended, 1).await.remove(0);
@@ -306,7 +307,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
         "{error:?}"
     );
 
-    let slow = server.place("trouble_stalled").await;
+    let slow = server.place("trouble_stalled", SHOP).await;
     let mut stalled = slow.stream().await;
     let rows = 60_000;
     let insert = format!("INSERT INTO item SELECT generate_series(1, {rows}), repeat('x', 1000)");
@@ -322,7 +323,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
     assert_eq!(slow.walsender().await, walsender, "it was taken for a stop");
 
     // Neither has acknowledged anything, and nobody stops them.
-    server.restart().await;
+    server.restart("fast").await;
     ended.acknowledger().acknowledge(event.position()).unwrap();
     let unsent = ended.stop().await.unwrap_err();
     assert!(matches!(&unsent, Error::Connection { .. }), "{unsent:?}");
@@ -337,7 +338,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
     let no_standby = "ALTER SYSTEM SET hot_standby = off";
     archive.batch_execute(no_standby).await.unwrap();
     std::fs::write(server.data.join("recovery.signal"), "").unwrap();
-    server.restart().await;
+    server.restart("fast").await;
     let error = error_of(&mut stalled).await;
     let Error::TimelineChanged { expected, found } = &error else {
         panic!("{error:?}")

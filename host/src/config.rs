@@ -1,11 +1,14 @@
 //! What a stream is told before it starts: parsed once, valid thereafter.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::{EngineKind, Limits};
 use crate::error::{Error, Login};
 use crate::lsn::Lsn;
+use crate::protocol::{Origin, Streaming, Wishes};
+use crate::stash::{self, StashLimits};
 use crate::stream::Stream;
 
 /// What to connect to, what to stream and how. Made by [`Config::new`] or [`Config::parse`],
@@ -23,6 +26,10 @@ pub struct Config {
     pub(crate) slot: String,
     pub(crate) publications: Vec<String>,
     pub(crate) start_lsn: Lsn,
+    pub(crate) wishes: Wishes,
+    pub(crate) stash: StashLimits,
+    /// `stash.directory` is not the default.
+    stash_directory_given: bool,
     options: Vec<(String, Secret)>,
     pub(crate) engine: EngineKind,
     pub(crate) status_interval: Duration,
@@ -78,6 +85,9 @@ impl Config {
             slot: String::new(),
             publications: Vec::new(),
             start_lsn: Lsn(0),
+            wishes: Wishes::default(),
+            stash: StashLimits::default(),
+            stash_directory_given: false,
             options: Vec::new(),
             engine: EngineKind::Component,
             status_interval: Duration::from_secs(10),
@@ -190,6 +200,68 @@ impl Config {
     /// acknowledgement or keepalive behind it.
     pub fn start_lsn(mut self, lsn: Lsn) -> Self {
         self.start_lsn = lsn;
+        self
+    }
+
+    /// How transactions come that the server has no memory for before they are committed; by
+    /// default [`Streaming::On`], where the server has it. The events are the same and come in the
+    /// same order. On: a large transaction has arrived when it commits, in memory of ours up to
+    /// [`Config::stash_memory_max_bytes`] and then in a file. Off: the server keeps it on its disk
+    /// and sends it then.
+    ///
+    /// One thing PostgreSQL cannot take back once it is streamed: a transactional logical message
+    /// (`pg_logical_emit_message`) of a savepoint that is rolled back later. Off never sends it.
+    pub fn streaming(mut self, streaming: Streaming) -> Self {
+        self.wishes.streaming = Some(streaming);
+        self
+    }
+
+    /// Whether values are sent in binary where their types have such a form: cheaper for the
+    /// server, the same events, but for `regclass` and its like, whose binary form is a number.
+    /// Default no. PostgreSQL 14.
+    pub fn binary(mut self, binary: bool) -> Self {
+        self.wishes.binary = binary;
+        self
+    }
+
+    /// Whether transactions are sent when they are prepared (`PREPARE TRANSACTION`), not only when
+    /// they are committed. Default no. PostgreSQL 15. Events come after the commit either way.
+    ///
+    /// Once asked for, **the slot stays that way for good**, also for other consumers. And while a
+    /// transaction is prepared, nothing behind its PREPARE is confirmed: the server retains WAL
+    /// from there on, and a program that starts again gets what was committed since once more.
+    pub fn two_phase(mut self, two_phase: bool) -> Self {
+        self.wishes.two_phase = two_phase;
+        self
+    }
+
+    /// Which changes are sent, by where they come from; default all. [`Origin::None`] leaves out
+    /// what was replicated to the server. PostgreSQL 16.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.wishes.origin = origin;
+        self
+    }
+
+    /// Where transactions that are not decided yet are kept beyond
+    /// [`Config::stash_memory_max_bytes`]; by default the system's directory for temporary files,
+    /// which on some systems is memory. The files have mode 0600 and no name: nothing is left
+    /// behind, however the process ends.
+    pub fn stash_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.stash.directory = directory.into();
+        self.stash_directory_given = true;
+        self
+    }
+
+    /// Memory for transactions that are not decided yet, all together; default 32 MiB.
+    pub fn stash_memory_max_bytes(mut self, bytes: usize) -> Self {
+        self.stash.memory_max_bytes = bytes;
+        self
+    }
+
+    /// Bytes of files for transactions that are not decided yet, all together; default 16 GiB.
+    /// What would exceed it ends the stream with [`Error::Stash`].
+    pub fn stash_max_bytes(mut self, bytes: u64) -> Self {
+        self.stash.file_max_bytes = bytes;
         self
     }
 
@@ -328,6 +400,12 @@ impl Config {
                 "application_name"
             };
             return Err(Error::configuration(setting, "must not hold a zero byte"));
+        }
+        if self.stash_directory_given {
+            let usable = stash::check(&self.stash.directory);
+            usable.map_err(|io| {
+                Error::configuration("stash_directory", format!("cannot make files there: {io}"))
+            })?;
         }
         if self.status_interval.is_zero() {
             return Err(Error::configuration(

@@ -114,11 +114,12 @@ impl Connection {
     /// Starts streaming at `start`, or where the slot stands if that is later.
     pub(crate) async fn start_replication(
         mut self,
-        slot: &str,
-        publications: &[String],
+        config: &Config,
         start: Lsn,
     ) -> Result<(Receiver, Sender), Error> {
-        let command = start_replication(slot, publications, start, self.server_major);
+        let slot = config.slot.as_str();
+        let options = config.wishes.options(self.server_major)?;
+        let command = start_replication(slot, &config.publications, start, &options);
         let doing = "starting replication";
         self.send_query(&command, doing).await?;
         loop {
@@ -391,19 +392,29 @@ async fn connect_unix(config: &Config) -> io::Result<Box<dyn Transport>> {
     Ok(Box::new(UnixStream::connect(config.address()).await?))
 }
 
-fn start_replication(slot: &str, publications: &[String], start: Lsn, major: u32) -> String {
+fn start_replication(
+    slot: &str,
+    publications: &[String],
+    start: Lsn,
+    options: &[(&str, &str)],
+) -> String {
     let names: Vec<_> = publications
         .iter()
         .map(|name| quote_identifier(name))
         .collect();
-    let names = quote_literal(&names.join(","));
-    // Logical messages are pgoutput's from 14 on.
-    let messages = if major >= 14 { ", messages 'true'" } else { "" };
-    format!(
-        "START_REPLICATION SLOT {} LOGICAL {start} \
-         (proto_version '1', publication_names {names}{messages})",
-        quote_identifier(slot)
-    )
+    let mut command = format!(
+        "START_REPLICATION SLOT {} LOGICAL {start} (publication_names {}",
+        quote_identifier(slot),
+        quote_literal(&names.join(","))
+    );
+    for (name, value) in options {
+        command.push_str(", ");
+        command.push_str(name);
+        command.push(' ');
+        command.push_str(&quote_literal(value));
+    }
+    command.push(')');
+    command
 }
 
 /// Whether `buffer` begins with a whole message.
@@ -529,11 +540,10 @@ mod tests {
     fn names_survive_the_replication_grammar() {
         let names = ["shop".to_owned(), "My\"Pub".to_owned(), "a,b'c".to_owned()];
         assert_eq!(
-            start_replication("s", &names, Lsn(0x16_B374_D848), 18),
-            "START_REPLICATION SLOT \"s\" LOGICAL 16/B374D848 (proto_version '1', \
-             publication_names '\"shop\",\"My\"\"Pub\",\"a,b''c\"', messages 'true')"
+            start_replication("s", &names, Lsn(0x16_B374_D848), &[("binary", "true")]),
+            "START_REPLICATION SLOT \"s\" LOGICAL 16/B374D848 (publication_names \
+             '\"shop\",\"My\"\"Pub\",\"a,b''c\"', binary 'true')"
         );
-        assert!(!start_replication("s", &names, Lsn(0), 13).contains("messages"));
     }
 
     #[test]

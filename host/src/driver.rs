@@ -15,14 +15,17 @@ use tokio::task::JoinHandle;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connection::{Connection, Identity};
-use crate::engine::{Decoded, Engine, EngineError, Stop};
+use crate::engine::{Engine, EngineError};
 use crate::error::{CONNECTING, Error, SlotProblem};
 use crate::lsn::Lsn;
 use crate::pace::{self, Pace};
-use crate::records::{Batch, Item, Position, TopicTable};
+use crate::records::{Batch, Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
 use crate::slot::Slot;
+use crate::stash::{Replay, Stash};
 use crate::stream::{Clock, Shared};
+
+mod decoding;
 
 /// The receive task.
 pub(crate) struct Driver {
@@ -32,6 +35,10 @@ pub(crate) struct Driver {
     catalog: Catalog,
     engine: Engine,
     topics: TopicTable,
+    /// Frames of transactions that are not decided.
+    stash: Stash,
+    /// Those of the one that was just committed.
+    replay: Option<Replay>,
     identity: Option<Identity>,
     /// The last event put into the channel: none up to it is put there again.
     handed: Option<Position>,
@@ -65,6 +72,8 @@ impl Driver {
         let engine = open_engine(&config)?;
         let mut driver = Self {
             catalog: Catalog::new(&config),
+            stash: Stash::new(config.stash.clone()),
+            replay: None,
             config,
             shared,
             batches,
@@ -140,6 +149,7 @@ impl Driver {
             // Lasting, and not the connection's fault: the consumer gets the error behind the
             // events before it, and time to acknowledge them.
             End::Failed(error) if !self.may_pass(&error) => {
+                self.forget_undecided();
                 self.tell(error);
                 self.shared.feedback().halt();
                 tokio::select! {
@@ -167,6 +177,12 @@ impl Driver {
         // What is acknowledged after the server has gone, it will never hear of.
         shared.stopped().await;
         (End::Stopped, self.unsent())
+    }
+
+    /// Gives memory and files back: what is not decided is never decoded on this connection.
+    fn forget_undecided(&mut self) {
+        self.stash.clear();
+        self.replay = None;
     }
 
     /// Hands an error over behind the batches, without waiting for the consumer to take them.
@@ -314,112 +330,6 @@ impl Driver {
         }
     }
 
-    /// Decodes `bytes` of frames and hands over what they hold; `false` if nobody listens.
-    async fn decode(&mut self, receiver: &mut Receiver, mut bytes: usize) -> Result<bool, Error> {
-        let mut questions = 0;
-        while bytes > 0 {
-            let frames = receiver.frames(bytes);
-            let lsn = first_lsn(frames);
-            let Decoded {
-                records,
-                consumed,
-                stop,
-            } = Self::decode_frames(&mut self.engine, frames)
-                .map_err(|error| broken(error, lsn))?;
-            if consumed > bytes || (stop.is_none() && consumed == 0) {
-                return Err(Error::protocol(
-                    "the decoder used up another number of bytes",
-                ));
-            }
-            receiver.consume(consumed);
-            bytes -= consumed;
-            if !records.is_empty() && !self.hand_over(records).await? {
-                return Ok(false);
-            }
-            questions = if consumed > 0 { 0 } else { questions + 1 };
-            match stop {
-                None => {}
-                Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
-                    let facts = self.catalog.facts(&question).await?;
-                    let learnt = self.engine.learn(&facts);
-                    learnt.map_err(|error| broken(error, lsn))?;
-                }
-                Some(Stop::Unknown(_)) => {
-                    return Err(Error::protocol("the decoder asks the same for ever"));
-                }
-                Some(Stop::Failed(error)) => return Err(Error::Decoding(error)),
-                // Streaming and two-phase commit are not asked for.
-                Some(Stop::Replay(_)) => {
-                    return Err(Error::protocol("the server streams, unasked"));
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn decode_frames(engine: &mut Engine, frames: &[u8]) -> Result<Decoded, EngineError> {
-        let now_us = Clock::unix_us();
-        // A usual call takes less time than moving the other tasks to another thread would.
-        if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
-            return tokio::task::block_in_place(|| engine.decode(frames, now_us));
-        }
-        engine.decode(frames, now_us)
-    }
-
-    async fn hand_over(&mut self, records: Vec<u8>) -> Result<bool, Error> {
-        let mut batch = self.topics.read(records)?;
-        let mut last = None;
-        {
-            let mut feedback = self.shared.feedback();
-            for item in batch.items() {
-                match item {
-                    Item::Begin(_) => feedback.begin(),
-                    Item::Commit(commit) => feedback.commit(commit.end_lsn),
-                    Item::Stash(_) | Item::Discard(_) => {}
-                    Item::Event(event) => {
-                        feedback.event(event.position());
-                        last = Some(event.position());
-                    }
-                }
-            }
-        }
-        let handed = self.handed;
-        if last <= handed {
-            // No events, or none that are new.
-            return Ok(true);
-        }
-        if let Some(handed) = handed {
-            batch.drop_until(handed);
-        }
-        if self.batches.capacity() == 0 {
-            self.set_blocked(true);
-            let room = self.wait_for_room().await;
-            self.set_blocked(false);
-            room?;
-        }
-        self.handed = last;
-        // Nobody else sends: there is room, or nobody listens.
-        Ok(self.batches.try_send(Ok(batch)).is_ok())
-    }
-
-    /// Waits for the consumer. A server that is stopping is not held up by one who does not read:
-    /// what it has not sent yet, it will send again.
-    async fn wait_for_room(&mut self) -> Result<(), Error> {
-        tokio::select! {
-            biased;
-            _ = self.batches.reserve() => return Ok(()),
-            () = self.catalog.server_stopping() => {}
-        }
-        Err(self.stopping())
-    }
-
-    fn set_blocked(&self, blocked: bool) {
-        self.shared
-            .feedback()
-            .set_blocked(self.shared.clock.now(), blocked);
-        self.shared.wake.notify_one();
-    }
-
     /// The first connection, with everything checked before.
     async fn first_link(&mut self) -> Result<Link, Error> {
         self.catalog.open().await?;
@@ -437,7 +347,9 @@ impl Driver {
 
     /// Connects again, however long it takes, until it is clear that it will not help.
     async fn link_again(&mut self, mut error: Error) -> Result<Link, Error> {
-        // The former decoder may stand in the middle of a transaction that will be sent again.
+        // The former decoder may stand in the middle of a transaction that will be sent again, as
+        // will those that it had stashed.
+        self.forget_undecided();
         let saved = self.engine.save();
         self.engine = open_engine(&self.config)?;
         // One that broke down cannot be asked: the server describes every relation again.
@@ -501,9 +413,7 @@ impl Driver {
         self.recognize(identity)?;
         let patience = connection.wal_sender_timeout().await?;
         let start = self.shared.feedback().from();
-        let started =
-            connection.start_replication(&self.config.slot, &self.config.publications, start);
-        let (receiver, sender) = started.await?;
+        let (receiver, sender) = connection.start_replication(&self.config, start).await?;
         // The server asks after half of its patience: it need not.
         let interval = patience.map_or(self.config.status_interval, |patience| {
             self.config.status_interval.min(patience / 3)
@@ -612,36 +522,9 @@ async fn confirm(
     }
 }
 
-fn runs_on_threads() -> bool {
-    let flavor = tokio::runtime::Handle::current().runtime_flavor();
-    flavor == tokio::runtime::RuntimeFlavor::MultiThread
-}
-
 fn open_engine(config: &Config) -> Result<Engine, EngineError> {
     Engine::open_within(config.limits(), config.engine, &config.decoder_options())
 }
-
-/// An error of the decoder at frames that begin at `lsn`.
-fn broken(error: EngineError, lsn: Lsn) -> Error {
-    match error {
-        EngineError::Deadline { .. } | EngineError::Memory { .. } | EngineError::Trap { .. } => {
-            Error::EngineAt { lsn, error }
-        }
-        error => Error::Engine(error),
-    }
-}
-
-/// The WAL start of the first of some `XLogData` messages, behind their tag, length and kind.
-fn first_lsn(frames: &[u8]) -> Lsn {
-    let start = frames.get(6..).and_then(|rest| rest.first_chunk::<8>());
-    Lsn(start.map_or(0, |start| u64::from_be_bytes(*start)))
-}
-
-/// Frames up to this size are decoded in a fraction of a millisecond.
-const INLINE_BYTES_MAX: usize = 256 * 1024;
-
-/// Questions about one frame before the decoder counts as broken.
-const QUESTIONS_MAX: u32 = 16;
 
 /// Before the first event of any stream.
 const BEFORE_ALL: Position = Position {

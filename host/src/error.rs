@@ -6,6 +6,7 @@ use std::io;
 use crate::engine::{DecodeError, EngineError};
 use crate::lsn::Lsn;
 use crate::records::{Position, RecordError};
+use crate::stash::StashError;
 
 /// Everything that ends a stream or keeps it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +136,17 @@ pub enum Error {
         /// `timeline` now.
         found: u32,
     },
+    /// Frames of a transaction that is not decided yet cannot be kept. Nothing of it, or behind
+    /// it, was confirmed.
+    #[error("cannot keep transaction {xid} until it is decided, at LSN {lsn}: {error}")]
+    Stash {
+        /// The transaction.
+        xid: u32,
+        /// The first of the frames that were to be kept or given back.
+        lsn: Lsn,
+        /// What happened.
+        error: StashError,
+    },
     /// `wal_level` is too low for logical replication.
     #[error(
         "the server's wal_level is {wal_level:?}, logical replication needs \"logical\"; \
@@ -182,6 +194,18 @@ pub enum SlotProblem {
         /// `pg_replication_slots.plugin`.
         plugin: String,
     },
+    /// Somebody else confirmed a transaction's PREPARE, or enabled `two_phase` and moved on: of
+    /// the transaction only its COMMIT PREPARED comes.
+    #[error(
+        "was confirmed past the PREPARE of transaction {xid} by somebody else: it is committed \
+         before {end_lsn}, and its changes cannot be had any more; take a new snapshot"
+    )]
+    PrepareConfirmed {
+        /// The transaction.
+        xid: u32,
+        /// Where its COMMIT PREPARED ends.
+        end_lsn: Lsn,
+    },
 }
 
 /// Whose fault an error is, and so who can do something about it.
@@ -205,6 +229,7 @@ impl Error {
         match self {
             Self::Acknowledge { .. }
             | Self::Configuration { .. }
+            | Self::Stash { .. }
             | Self::Engine(EngineError::Option(_))
             | Self::EngineAt {
                 error: EngineError::Memory { .. },
@@ -259,6 +284,14 @@ impl Error {
             Self::PublicationNotFound { publication, .. } => Some(publication_sql(publication)),
             Self::Server { hint, .. } => hint.clone(),
             Self::SlotNotFound { slot } => Some(slot_sql(slot)),
+            Self::SlotUnusable {
+                slot,
+                problem: SlotProblem::PrepareConfirmed { end_lsn, .. },
+            } => Some(format!(
+                "to go on behind it: SELECT pg_replication_slot_advance({}, '{end_lsn}');",
+                quote_literal(slot)
+            )),
+            Self::Stash { error, .. } => Some(stash_hint(error).to_owned()),
             Self::WalLevel { .. } => {
                 Some("ALTER SYSTEM SET wal_level = logical; then restart the server".to_owned())
             }
@@ -383,6 +416,19 @@ fn limit_text(error: &EngineError) -> String {
     match error {
         EngineError::Memory { .. } => format!("; {RAISE_MEMORY}"),
         _ => String::new(),
+    }
+}
+
+fn stash_hint(error: &StashError) -> &'static str {
+    match error {
+        StashError::File { .. } => {
+            "free space there, or name a directory that has it: stash_directory; or set \
+             streaming to off, and the server keeps open transactions itself"
+        }
+        StashError::Full { .. } => {
+            "raise stash_max_bytes, or set streaming to off, and the server keeps open \
+             transactions itself"
+        }
     }
 }
 

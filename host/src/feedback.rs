@@ -7,9 +7,16 @@
 //! before it, or is confirmed at once where there is none. Where streaming was asked to start
 //! behind what is confirmed, nothing is confirmed before that start is passed.
 //!
+//! What is dealt with is confirmed, but for prepared transactions: a server to which a PREPARE was
+//! confirmed sends only the COMMIT PREPARED after a restart. So nothing behind a PREPARE is
+//! confirmed until its transaction is decided and everything that was pending then, its own events
+//! among it, has been acknowledged. That outlasts a connection: acknowledgements go on without
+//! one, and the server, asked to start before the PREPARE, sends it again.
+//!
 //! Invariants: `confirmed` never falls; it never passes the end of a transaction with an event
-//! that has not been acknowledged; while a transaction is open nothing behind its begin is
-//! confirmed. `write` is what was received; `flush` and `apply` are what is confirmed.
+//! that has not been acknowledged, nor moves behind a PREPARE that is `prepared`; while a
+//! transaction is open nothing behind its begin is confirmed. `write` is what was received; `flush`
+//! and `apply` are what is confirmed.
 //!
 //! Times are durations since an arbitrary start that the caller chooses and keeps.
 
@@ -38,6 +45,10 @@ pub(crate) struct Feedback {
     interval: Duration,
     received: Lsn,
     confirmed: Lsn,
+    /// Everything before it is dealt with: confirmed, but for what a prepared transaction holds.
+    done: Lsn,
+    /// Transactions of which the server would not send the changes again.
+    prepared: Vec<Prepared>,
     /// What was confirmed and has been on the wire.
     told: Lsn,
     /// Transactions with events that have not all been acknowledged, oldest first.
@@ -91,6 +102,16 @@ enum Open {
     No,
 }
 
+/// A transaction that was prepared.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    xid: u32,
+    /// Where its PREPARE begins: the last LSN from which the server would send it.
+    prepare_lsn: Lsn,
+    /// Once it is decided: what must be acknowledged before it is dealt with.
+    last: Option<Position>,
+}
+
 /// Transactions, merged where there are very many, whose events have not all been acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -107,6 +128,8 @@ impl Feedback {
             interval,
             received: Lsn(0),
             confirmed: Lsn(0),
+            done: Lsn(0),
+            prepared: Vec::new(),
             told: Lsn(0),
             pending: VecDeque::new(),
             open: Open::No,
@@ -129,6 +152,7 @@ impl Feedback {
     pub(crate) fn start(&mut self, lsn: Lsn) {
         self.received = self.received.max(lsn);
         self.confirmed = self.confirmed.max(lsn);
+        self.done = self.confirmed;
         self.told = self.confirmed;
     }
 
@@ -191,6 +215,35 @@ impl Feedback {
         }
     }
 
+    /// A transaction is prepared: the server sends it only from `prepare_lsn` or before.
+    pub(crate) fn prepared(&mut self, xid: u32, prepare_lsn: Lsn) {
+        let again = |known: &Prepared| (known.xid, known.prepare_lsn) == (xid, prepare_lsn);
+        if !self.prepared.iter().any(again) {
+            self.prepared.push(Prepared {
+                xid,
+                prepare_lsn,
+                last: None,
+            });
+        }
+    }
+
+    /// A transaction was rolled back, or its events, if it had any, have come.
+    pub(crate) fn decided(&mut self, xid: u32) {
+        if self.prepared.is_empty() {
+            return;
+        }
+        let last = self.pending.back().map(|pending| pending.last);
+        for prepared in &mut self.prepared {
+            if prepared.xid == xid {
+                prepared.last = last;
+            }
+        }
+        if last.is_none() {
+            self.prepared.retain(|prepared| prepared.xid != xid);
+        }
+        self.confirm();
+    }
+
     /// The server says how far it has come.
     pub(crate) fn keepalive(&mut self, now: Duration, keepalive: Keepalive) {
         self.received = self.received.max(keepalive.wal_end);
@@ -239,9 +292,12 @@ impl Feedback {
         while let Some(pending) = self.pending.front()
             && pending.last <= position
         {
-            self.confirmed = self.confirmed.max(pending.end);
+            self.done = self.done.max(pending.end);
             self.pending.pop_front();
         }
+        self.prepared
+            .retain(|prepared| prepared.last.is_none_or(|last| last > position));
+        self.confirm();
         Ok(self.unsent() && !before)
     }
 
@@ -261,7 +317,7 @@ impl Feedback {
             .last();
         if lsn
             > self
-                .confirmed
+                .done
                 .max(self.delivered_lsn)
                 .max(end.unwrap_or_default())
         {
@@ -381,8 +437,18 @@ impl Feedback {
         match self.pending.back_mut() {
             Some(pending) => pending.end = pending.end.max(lsn),
             None if lsn < self.from => {}
-            None => self.confirmed = self.confirmed.max(lsn),
+            None => {
+                self.done = self.done.max(lsn);
+                self.confirm();
+            }
         }
+    }
+
+    /// Confirms what is dealt with, as far as no prepared transaction is in the way.
+    fn confirm(&mut self) {
+        let held = self.prepared.iter().map(|held| held.prepare_lsn).min();
+        let done = held.map_or(self.done, |held| self.done.min(held));
+        self.confirmed = self.confirmed.max(done);
     }
 
     fn unsent(&self) -> bool {

@@ -101,6 +101,7 @@ enum Mark {
     Begin(Begin),
     Commit(Commit),
     Discard(Discard),
+    Prepared(Prepared),
     Stash(Stash),
 }
 
@@ -115,6 +116,8 @@ pub enum Item {
     Discard(Discard),
     /// A change, or what stands for one.
     Event(Event),
+    /// A transaction is prepared and undecided.
+    Prepared(Prepared),
     /// Frames are to be kept until they are discarded or replayed.
     Stash(Stash),
 }
@@ -163,6 +166,16 @@ pub struct Discard {
     pub xid: u32,
     /// Of the subtransaction; the transaction's own: all of it.
     pub subxid: u32,
+}
+
+/// A transaction that is prepared: what lies behind its PREPARE is not to be confirmed until it is
+/// discarded and its events, if it had any before that, are dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Of the transaction.
+    pub xid: u32,
+    /// Of its PREPARE.
+    pub prepare_lsn: Lsn,
 }
 
 /// One event of a batch, which it keeps alive. Cheap to clone.
@@ -254,6 +267,7 @@ impl Batch {
                     Mark::Begin(begin) => Item::Begin(*begin),
                     Mark::Commit(commit) => Item::Commit(*commit),
                     Mark::Discard(discard) => Item::Discard(*discard),
+                    Mark::Prepared(prepared) => Item::Prepared(*prepared),
                     Mark::Stash(stash) => Item::Stash(stash.clone()),
                 });
             }
@@ -422,6 +436,43 @@ impl FromStr for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instructions_are_read() {
+        let record = |kind: u8, xids: [u32; 2], rest: &[u64]| {
+            let xids = xids.iter().flat_map(|xid| xid.to_le_bytes());
+            let rest = rest.iter().flat_map(|number| number.to_le_bytes());
+            let body: Vec<u8> = xids.chain(rest).collect();
+            let length = u32::try_from(body.len() + 8).unwrap();
+            [length.to_le_bytes().as_slice(), &[kind, 0, 0, 0], &body].concat()
+        };
+        let records = [
+            record(7, [7, 0], &[0x16_B374_8000]),
+            record(5, [7, 8], &[100, 23]),
+            record(6, [7, 7], &[]),
+        ];
+        let batch = TopicTable::default().read(records.concat()).unwrap();
+        let items: Vec<Item> = batch.items().collect();
+        let [
+            Item::Prepared(prepared),
+            Item::Stash(stash),
+            Item::Discard(discard),
+        ] = &items[..]
+        else {
+            panic!("{items:?}");
+        };
+        let prepare_lsn = Lsn(0x16_B374_8000);
+        assert_eq!(
+            *prepared,
+            Prepared {
+                xid: 7,
+                prepare_lsn
+            }
+        );
+        assert_eq!((stash.xid, stash.subxid), (7, 8));
+        assert_eq!(stash.frames, 100..123);
+        assert_eq!((discard.xid, discard.subxid), (7, 7));
+    }
 
     #[test]
     fn positions_print_parse_and_sort() {

@@ -1,6 +1,7 @@
 """The extension module. Import its names from `pgoutput_decoder`."""
 
 from collections.abc import Coroutine, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, final
 
@@ -32,6 +33,18 @@ class LogicalReplicationReader:
     format: "native", or "debezium" for events as Debezium's PostgreSQL connector makes them.
     decimal: what numeric values become in "native": `decimal.Decimal`, `float` (rounds) or `str`.
     options: Debezium's properties by name (`"time.precision.mode"` or `"time_precision_mode"`).
+    streaming: "on" (None: where the server has it) takes large transactions while they are open and
+        keeps them in memory or a file until they commit; "parallel" is for us the same; "off"
+        leaves that to the server. The messages are the same, and come after the commit.
+    binary: the server sends values in binary, which is cheaper for it. The same messages, but for
+        `regclass` and its like, which come as numbers.
+    two_phase: transactions are sent when they are prepared. Changes the slot for good. While one is
+        prepared, nothing behind its PREPARE is confirmed to the server: a program that starts again
+        gets what was committed since once more. Messages come after the commit either way.
+    origin: "none" leaves out what was replicated to the server.
+    stash_directory: where open transactions are kept beyond 32 MiB; None: the system's directory
+        for temporary files. Nothing is left behind, however the process ends.
+    stash_max_bytes: what they may take there; None: 16 GiB. More is a ReplicationError.
 
     Raises ConfigurationError, which is a ValueError, for a setting that cannot be right. What the
     server objects to is raised when connecting: ConnectionError, SlotNotFoundError,
@@ -53,6 +66,12 @@ class LogicalReplicationReader:
         format: Literal["native", "debezium"] = "native",
         decimal: Literal["Decimal", "float", "str"] = "Decimal",
         options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
+        streaming: Literal["off", "on", "parallel"] | None = None,
+        binary: bool = False,
+        two_phase: bool = False,
+        origin: Literal["any", "none"] = "any",
+        stash_directory: str | PathLike[str] | None = None,
+        stash_max_bytes: int | None = None,
     ) -> LogicalReplicationReader: ...
     def __aiter__(self) -> Messages: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...

@@ -1,9 +1,10 @@
 //! `LogicalReplicationReader`: arguments in, awaitables out.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pgoutput_decoder_host::{Config, Lsn, Position};
+use pgoutput_decoder_host::{Config, Error, Lsn, Position};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -126,7 +127,9 @@ impl LogicalReplicationReader {
     #[new]
     #[pyo3(signature = (
         publication_name, slot_name, host, database, port=5432, user="postgres", password="",
-        start_lsn=None, auto_acknowledge=true, *, format="native", decimal="Decimal", options=None
+        start_lsn=None, auto_acknowledge=true, *, format="native", decimal="Decimal", options=None,
+        streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
+        stash_max_bytes=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -143,6 +146,12 @@ impl LogicalReplicationReader {
         format: &str,
         decimal: &str,
         options: Option<Bound<'_, PyDict>>,
+        streaming: Option<&str>,
+        binary: bool,
+        two_phase: bool,
+        origin: &str,
+        stash_directory: Option<PathBuf>,
+        stash_max_bytes: Option<u64>,
     ) -> PyResult<Self> {
         let mut config = Config::new(database)
             .host(host)
@@ -171,6 +180,19 @@ impl LogicalReplicationReader {
             error::configuration("decimal", "expected \"Decimal\", \"float\" or \"str\"")
         })?;
         config = config.option("format", format);
+        let py = publication_name.py();
+        let refused = |refused: Error| error::raise(py, &refused);
+        if let Some(streaming) = streaming {
+            config = config.streaming(streaming.parse().map_err(refused)?);
+        }
+        config = config.binary(binary).two_phase(two_phase);
+        config = config.origin(origin.parse().map_err(refused)?);
+        if let Some(directory) = stash_directory {
+            config = config.stash_directory(directory);
+        }
+        if let Some(bytes) = stash_max_bytes {
+            config = config.stash_max_bytes(bytes);
+        }
         for (name, value) in options.iter().flat_map(PyDictMethods::iter) {
             config = config.option(&option_name(&name)?, &option_value(&value)?);
         }

@@ -55,6 +55,7 @@ const KIND_COMMIT: u8 = 3;
 const KIND_EVENT: u8 = 4;
 const KIND_STASH: u8 = 5;
 const KIND_DISCARD: u8 = 6;
+const KIND_PREPARED: u8 = 7;
 const EVENT_HEAD_BYTES: usize = 88;
 const FLAG_HEADERS: u8 = 1;
 const FLAG_NO_TRANSACTION: u8 = 2;
@@ -318,6 +319,15 @@ pub(crate) fn write_discard(xid: u32, subxid: u32, out: &mut Vec<u8>) {
     put(&mut fixed, 0, 16_u32.to_le_bytes());
     put(&mut fixed, 8, xid.to_le_bytes());
     put(&mut fixed, 12, subxid.to_le_bytes());
+    out.extend_from_slice(&fixed);
+}
+
+/// Nothing behind `prepare_lsn` is to be confirmed while the transaction is undecided.
+pub(crate) fn write_prepared(xid: u32, prepare_lsn: Lsn, out: &mut Vec<u8>) {
+    let mut fixed = fixed::<24>(KIND_PREPARED);
+    put(&mut fixed, 0, 24_u32.to_le_bytes());
+    put(&mut fixed, 8, xid.to_le_bytes());
+    put(&mut fixed, 16, prepare_lsn.0.to_le_bytes());
     out.extend_from_slice(&fixed);
 }
 

@@ -20,7 +20,7 @@ use crate::limits::GID_BYTES_MAX;
 use crate::lsn::Lsn;
 use crate::message::{self as protocol_1, Tuples, parse_timestamp};
 use crate::reader::{Malformed, Reader};
-use crate::record::{write_discard, write_stash};
+use crate::record::{write_discard, write_prepared, write_stash};
 
 /// What is open between a frame and the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,11 +59,15 @@ enum Message {
     },
     BeginPrepare {
         xid: u32,
+        prepare_lsn: Lsn,
     },
     Prepare {
         xid: u32,
     },
-    StreamPrepare,
+    StreamPrepare {
+        xid: u32,
+        prepare_lsn: Lsn,
+    },
     /// Stream Commit or Commit Prepared.
     Commit {
         xid: u32,
@@ -145,14 +149,18 @@ impl Decoder {
                 stash(xid, xid, frame, call);
                 self.streaming = Streaming::Segment { xid };
             }
-            Message::BeginPrepare { xid } => {
+            // Said at its beginning: what is confirmed from here on must not lie behind it.
+            Message::BeginPrepare { xid, prepare_lsn } => {
+                write_prepared(xid, prepare_lsn, call.records);
                 stash(xid, xid, frame, call);
                 self.streaming = Streaming::Preparing { xid };
             }
             Message::StreamAbort { xid, subxid } => write_discard(xid, subxid, call.records),
             Message::RollbackPrepared { xid } => write_discard(xid, xid, call.records),
             // What was streamed stays where it is until it is decided.
-            Message::StreamPrepare => {}
+            Message::StreamPrepare { xid, prepare_lsn } => {
+                write_prepared(xid, prepare_lsn, call.records);
+            }
             Message::Commit {
                 xid,
                 commit_lsn,
@@ -188,7 +196,7 @@ impl Decoder {
             Some(Message::StreamStop) => true,
             Some(
                 Message::StreamStart { xid }
-                | Message::BeginPrepare { xid }
+                | Message::BeginPrepare { xid, .. }
                 | Message::Prepare { xid },
             ) => *xid == replay.xid,
             Some(Message::Commit {
@@ -260,23 +268,24 @@ impl Message {
                 message
             }
             b'b' => {
-                reader.u64("prepare LSN")?;
+                let prepare_lsn = Lsn(reader.u64("prepare LSN")?);
                 reader.u64("end LSN")?;
                 parse_timestamp(&mut reader)?;
                 Self::BeginPrepare {
                     xid: parse_xid_and_gid(&mut reader)?,
+                    prepare_lsn,
                 }
             }
             kind @ (b'P' | b'p') => {
                 reader.u8("flags")?;
-                reader.u64("prepare LSN")?;
+                let prepare_lsn = Lsn(reader.u64("prepare LSN")?);
                 reader.u64("end LSN")?;
                 parse_timestamp(&mut reader)?;
                 let xid = parse_xid_and_gid(&mut reader)?;
                 if kind == b'P' {
                     Self::Prepare { xid }
                 } else {
-                    Self::StreamPrepare
+                    Self::StreamPrepare { xid, prepare_lsn }
                 }
             }
             b'K' => {

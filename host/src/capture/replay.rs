@@ -1,13 +1,12 @@
 //! A capture decoded from beginning to end: the engine asks, the catalog answers.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use super::{Capture, Catalog, CatalogAt};
 use crate::engine::{DecodeError, Decoded, Engine, EngineError, Question, Stop};
 use crate::lsn::Lsn;
 use crate::records::{Batch, Item, RecordError, TopicTable};
-use crate::stash::{Stash, first_lsn, frame_bytes};
+use crate::stash::{self, Stash, StashError, first_lsn, frame_bytes};
 
 /// Drives an engine over a capture.
 pub struct Replay<'a> {
@@ -24,8 +23,8 @@ pub struct Replay<'a> {
     stopped: Option<(usize, DecodeError)>,
     /// Frames of transactions that are not decided.
     stash: Stash,
-    /// Frames of the transaction that is being replayed.
-    stashed: VecDeque<Vec<u8>>,
+    /// Those of the one that was just committed.
+    stashed: Option<stash::Replay>,
 }
 
 /// Why a replay does not go on.
@@ -48,6 +47,19 @@ pub enum ReplayError {
     /// The engine's records cannot be read.
     #[error(transparent)]
     Records(#[from] RecordError),
+    /// A message commits a transaction none of whose frames are in the capture.
+    #[error("{}, line {line}: transaction {xid} is not in the capture", path.display())]
+    NotStashed {
+        /// The capture.
+        path: PathBuf,
+        /// Of the message in the capture, counted from 1.
+        line: usize,
+        /// The transaction.
+        xid: u32,
+    },
+    /// A transaction cannot be kept until it is decided.
+    #[error(transparent)]
+    Stash(#[from] StashError),
     /// The engine stopped before a frame without using it up, asking or failing.
     #[error("{}, line {line}: the decoder does not go on", path.display())]
     Stalled {
@@ -77,7 +89,7 @@ impl<'a> Replay<'a> {
             asked: None,
             stopped: None,
             stash: Stash::default(),
-            stashed: VecDeque::new(),
+            stashed: None,
         }
     }
 
@@ -103,8 +115,8 @@ impl<'a> Replay<'a> {
                     error: error.clone(),
                 });
             }
-            let batch = match self.stashed.pop_front() {
-                Some(frames) => self.pass_again(frames)?,
+            let batch = match self.stashed.take() {
+                Some(stashed) => self.pass_again(stashed)?,
                 None if self.next == self.capture.len() => return Ok(None),
                 None => self.pass()?,
             };
@@ -131,7 +143,13 @@ impl<'a> Replay<'a> {
             None if used > from => {}
             None => return Err(self.stalled()),
             Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
-            Some(Stop::Replay(xid)) => self.stashed = self.stash.replay(xid).into(),
+            Some(Stop::Replay(xid)) => {
+                self.stashed = self.stash.replay(xid);
+                if self.stashed.is_none() {
+                    let (path, line) = self.place(self.next);
+                    return Err(ReplayError::NotStashed { path, line, xid });
+                }
+            }
             Some(Stop::Unknown(question)) => {
                 let asked = Some((self.next, question.relation));
                 if self.asked == asked {
@@ -146,15 +164,18 @@ impl<'a> Replay<'a> {
     }
 
     /// Passes frames that were stashed. What of them is not used up is the next to be passed.
-    fn pass_again(&mut self, mut frames: Vec<u8>) -> Result<Option<Batch>, ReplayError> {
+    fn pass_again(&mut self, mut stashed: stash::Replay) -> Result<Option<Batch>, ReplayError> {
+        if !stashed.fill()? {
+            return Ok(None);
+        }
+        let frames = stashed.frames();
         let Decoded {
             records,
             consumed,
             stop,
-        } = self.engine.decode(&frames, self.capture.sent_at_us())?;
-        let batch = self.read(records, &frames)?;
+        } = self.engine.decode(frames, self.capture.sent_at_us())?;
+        let batch = self.read(records, frames)?;
         match stop {
-            None if consumed == frames.len() => return Ok(batch),
             None if consumed > 0 => {}
             None | Some(Stop::Replay(_)) => return Err(self.stalled()),
             // The message stands somewhere before the one that commits it.
@@ -164,8 +185,8 @@ impl<'a> Replay<'a> {
                 self.learn(&question, first_lsn(rest))?;
             }
         }
-        frames.drain(..consumed);
-        self.stashed.push_front(frames);
+        stashed.consume(consumed);
+        self.stashed = Some(stashed);
         Ok(batch)
     }
 
@@ -184,10 +205,10 @@ impl<'a> Replay<'a> {
             match item {
                 Item::Stash(stash) => {
                     let kept = frames.get(stash.frames).unwrap_or_default();
-                    self.stash.keep(stash.xid, stash.subxid, kept);
+                    self.stash.keep(stash.xid, stash.subxid, kept)?;
                 }
                 Item::Discard(discard) => self.stash.discard(discard.xid, discard.subxid),
-                Item::Begin(_) | Item::Commit(_) | Item::Event(_) => {}
+                Item::Begin(_) | Item::Commit(_) | Item::Event(_) | Item::Prepared(_) => {}
             }
         }
         Ok(Some(batch))
@@ -197,11 +218,8 @@ impl<'a> Replay<'a> {
     pub fn skip(&mut self) -> Result<(), ReplayError> {
         if self.stopped.take().is_some() {
             self.engine.skip()?;
-            match self.stashed.front_mut() {
-                Some(frames) => {
-                    let frame = frame_bytes(frames);
-                    frames.drain(..frame);
-                }
+            match &mut self.stashed {
+                Some(stashed) => stashed.consume(frame_bytes(stashed.frames())),
                 None => self.next += 1,
             }
         }

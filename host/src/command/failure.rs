@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use pgoutput_decoder_host::Error;
 use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
-use pgoutput_decoder_host::engine::{DecodeErrorKind, EngineError};
+use pgoutput_decoder_host::engine::EngineError;
 use pgoutput_decoder_host::records::RecordError;
 use tokio_postgres::error::SqlState;
 
@@ -102,15 +102,6 @@ impl Failure {
             Self::Connect { source, .. } | Self::Database { source, .. } => database_hint(source),
             Self::Missing { .. } | Self::Mismatch { .. } => {
                 Some("this must not happen: please report it with the output above".to_owned())
-            }
-            Self::Replay(ReplayError::Decode { error, .. })
-                if error.kind == DecodeErrorKind::Unsupported =>
-            {
-                Some(
-                    "this version decodes protocol 1 in text form: record the stream with \
-                     proto_version '1' and without binary, streaming and two_phase"
-                        .to_owned(),
-                )
             }
             Self::Replay(ReplayError::Decode { .. }) => Some(
                 "the events of the messages before it were written, those of the rest were not; \

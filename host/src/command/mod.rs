@@ -7,6 +7,7 @@ mod failure;
 mod json_lines;
 mod options;
 mod pretty;
+mod protocol;
 mod shop;
 mod signals;
 mod stream;

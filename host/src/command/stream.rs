@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::json_lines::JsonLines;
 use super::pretty::Pretty;
+use super::protocol::Protocol;
 use super::signals::Signals;
 use super::{Format, options, terminal};
 
@@ -67,6 +68,8 @@ pub(crate) struct Arguments {
     )]
     start_lsn: Option<Lsn>,
     #[command(flatten)]
+    protocol: Protocol,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -89,6 +92,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     if let Some(lsn) = arguments.start_lsn {
         config = config.start_lsn(lsn);
     }
+    config = arguments.protocol.apply(config);
     config = config.option("format", arguments.format.option());
     let from_file = match &arguments.options {
         Some(path) => options::read(path)?,

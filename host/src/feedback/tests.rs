@@ -317,6 +317,10 @@ struct Run {
     undelivered: VecDeque<(Lsn, Position)>,
     delivered: Option<Position>,
     acknowledged: Option<Position>,
+    /// LSNs of PREPAREs that are not decided, by xid.
+    prepared: BTreeMap<u32, u64>,
+    /// Of those that were committed, with the last event.
+    committed: Vec<(u64, Position)>,
     confirmed: Lsn,
 }
 
@@ -331,14 +335,25 @@ impl Run {
             undelivered: VecDeque::new(),
             delivered: None,
             acknowledged: None,
+            prepared: BTreeMap::new(),
+            committed: Vec::new(),
             confirmed: Lsn(0),
         }
     }
 
     fn step(&mut self) {
         self.now += ms(self.random.random_range(0..400));
-        match self.random.random_range(0..10) {
-            0..4 => self.transaction(),
+        match self.random.random_range(0..12) {
+            0..4 => {
+                self.transaction();
+            }
+            10 => {
+                let xid = u32::try_from(self.lsn).unwrap();
+                self.feedback.prepared(xid, Lsn(self.lsn + 5));
+                self.prepared.insert(xid, self.lsn + 5);
+                self.lsn += 20;
+            }
+            11 => self.decide(),
             4 => self.message(),
             5 => {
                 self.lsn += 100;
@@ -364,7 +379,7 @@ impl Run {
     }
 
     /// A transaction, cut by a reconnection now and then and sent again whole.
-    fn transaction(&mut self) {
+    fn transaction(&mut self) -> Option<Position> {
         let (change, commit, end) = (Lsn(self.lsn + 1), self.lsn + 50, self.lsn + 60);
         let events = self.random.random_range(0..4_u32);
         let mut known = 0;
@@ -376,6 +391,9 @@ impl Run {
                 self.undelivered.push_back((change, at(commit, index)));
             }
             self.feedback.connected(self.now, INTERVAL);
+            for (&xid, &lsn) in &self.prepared {
+                self.feedback.prepared(xid, Lsn(lsn));
+            }
             let keepalive = ping(self.lsn, 0, self.random.random());
             self.feedback.keepalive(self.now, keepalive);
             self.check();
@@ -393,6 +411,21 @@ impl Run {
         self.feedback.commit(Lsn(end));
         self.feedback.received(self.now, Lsn(commit));
         self.lsn = end;
+        events.checked_sub(1).map(|last| at(commit, last))
+    }
+
+    /// Commits or rolls back the oldest prepared transaction.
+    fn decide(&mut self) {
+        let Some((&xid, &lsn)) = self.prepared.first_key_value() else {
+            return;
+        };
+        if self.random.random()
+            && let Some(last) = self.transaction()
+        {
+            self.committed.push((lsn, last));
+        }
+        self.prepared.remove(&xid);
+        self.feedback.decided(xid);
     }
 
     /// A message of no transaction.
@@ -436,10 +469,19 @@ impl Run {
             ended.all(|(_, last)| Some(*last) <= self.acknowledged),
             "{confirmed}"
         );
+        let undecided = self.prepared.values();
+        let committed = self.committed.iter();
+        let open = committed.filter(|(_, last)| Some(*last) > self.acknowledged);
+        let mut held = undecided.chain(open.map(|(lsn, _)| lsn));
+        assert!(held.all(|lsn| confirmed.0 <= *lsn), "{confirmed}");
     }
 
     /// Everything delivered and acknowledged, then silence: confirmed reaches the end of WAL.
     fn finish(mut self) {
+        while !self.prepared.is_empty() {
+            self.decide();
+            self.check();
+        }
         self.deliver(self.undelivered.len());
         if let Some(last) = self.delivered {
             self.feedback.acknowledge(last).unwrap();
@@ -467,6 +509,44 @@ fn random_runs_never_confirm_what_is_not_acknowledged_and_always_get_on() {
         }
         run.finish();
     }
+}
+
+#[test]
+fn nothing_behind_a_prepare_is_confirmed_until_its_transaction_is_dealt_with() {
+    let mut feedback = connected();
+    feedback.prepared(7, Lsn(50));
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.acknowledge(at(100, 0)).unwrap();
+    feedback.keepalive(ms(1), ping(200, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    // Without a connection, and over the next, where the server sends it again.
+    feedback.connected(ms(2), INTERVAL);
+    feedback.prepared(7, Lsn(50));
+    assert_eq!((feedback.confirmed(), feedback.from()), (Lsn(50), Lsn(50)));
+    // It is committed, and its events are not acknowledged yet.
+    transaction(&mut feedback, 300, 320, 2);
+    feedback.decided(7);
+    feedback.keepalive(ms(3), ping(400, 0, false));
+    feedback.acknowledge(at(300, 0)).unwrap();
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    feedback.acknowledge(at(300, 1)).unwrap();
+    assert_eq!(feedback.confirmed(), Lsn(400));
+
+    // Rolled back.
+    feedback.prepared(8, Lsn(450));
+    feedback.keepalive(ms(4), ping(500, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(450));
+    feedback.decided(8);
+    assert_eq!(feedback.confirmed(), Lsn(500));
+
+    // Sent only now, though it was prepared long ago: what is confirmed stays so.
+    feedback.prepared(9, Lsn(20));
+    feedback.keepalive(ms(5), ping(600, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(500));
+    transaction(&mut feedback, 700, 720, 1);
+    feedback.decided(9);
+    feedback.acknowledge(at(700, 0)).unwrap();
+    assert_eq!(feedback.confirmed(), Lsn(720));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Batch, Begin, Column, Commit, Discard, EventHeader, Mark, Position, RecordError, Records,
-    Shape, Stash, Topic, TopicTable,
+    Batch, Begin, Column, Commit, Discard, EventHeader, Mark, Position, Prepared, RecordError,
+    Records, Shape, Stash, Topic, TopicTable,
 };
 use crate::lsn::Lsn;
 
@@ -14,6 +14,7 @@ const COMMIT: u8 = 3;
 const EVENT: u8 = 4;
 const STASH: u8 = 5;
 const DISCARD: u8 = 6;
+const PREPARED: u8 = 7;
 
 const EVENT_HEADER_BYTES: usize = 88;
 const COLUMN_BYTES_MIN: usize = 12;
@@ -48,7 +49,7 @@ impl TopicTable {
             let kind = Fields(record).fixed::<5>().map_err(at)?[4];
             let blank = match kind {
                 TOPIC => self.topic(record).map(|()| length),
-                BEGIN | COMMIT | STASH | DISCARD => mark(kind, record).map(|mark| {
+                BEGIN | COMMIT | STASH | DISCARD | PREPARED => mark(kind, record).map(|mark| {
                     batch.marks.push((batch.events.len(), mark));
                     length
                 }),
@@ -215,10 +216,14 @@ impl TopicTable {
 
 fn mark(kind: u8, record: &[u8]) -> Result<Mark, &'static str> {
     let mut fields = Fields(record.get(8..).ok_or(CUT)?);
-    if matches!(kind, STASH | DISCARD) {
+    if matches!(kind, STASH | DISCARD | PREPARED) {
         let (xid, subxid) = (fields.number()?, fields.number()?);
         if kind == DISCARD {
             return Ok(Mark::Discard(Discard { xid, subxid }));
+        }
+        if kind == PREPARED {
+            let prepare_lsn = Lsn(fields.u64()?);
+            return Ok(Mark::Prepared(Prepared { xid, prepare_lsn }));
         }
         let place = |field: u64| usize::try_from(field).map_err(|_| "a stash beyond memory");
         let (start, bytes) = (place(fields.u64()?)?, place(fields.u64()?)?);

@@ -227,6 +227,9 @@ impl<'f> Caller<'f> {
                     stash.retain(|(of, _)| *of != subxid);
                 }
             }
+            7 => {
+                assert_eq!(record.len(), 24, "length of a prepared record");
+            }
             kind => panic!("there is no record kind {kind}"),
         }
     }
