@@ -244,10 +244,10 @@ impl<'f> Caller<'f> {
         });
         assert_eq!(record.len(), at + 4 * number(60), "length of the event");
         for json in [key, value, headers] {
-            if !json.is_empty() {
-                if let Err(error) = serde_json::from_str::<&RawValue>(json) {
-                    panic!("{error} in {json}");
-                }
+            if !json.is_empty()
+                && let Err(error) = serde_json::from_str::<&RawValue>(json)
+            {
+                panic!("{error} in {json}");
             }
         }
         for part in [64, 72, 80] {
