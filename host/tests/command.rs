@@ -387,12 +387,8 @@ fn wrong_usage_is_told_with_exit_code_2() {
             "70000",
         ),
         (
-            &["stream", "--slot=s", "--publication=p", "--streaming=true"],
-            "expected \"off\", \"on\" or \"parallel\"",
-        ),
-        (
-            &["stream", "--slot=s", "--publication=p", "--origin=local"],
-            "expected \"any\" or \"none\"",
+            &["stream", "--slot=s", "--publication=p", "--streaming=1"],
+            "\"off\", \"on\" or \"parallel\"",
         ),
         (&["demo", "--seconds", "0"], "1..=3600"),
         (&["replay"], "unrecognized subcommand"),
