@@ -167,7 +167,7 @@ impl Metadata {
     }
 }
 
-/// The topic record of `<prefix>.transaction`.
+/// The topic record of `<prefix>.transaction`. `topic.delimiter` is for this topic, too.
 pub(crate) fn write_transaction_topic(
     options: &Options,
     records: &mut Vec<u8>,
@@ -176,8 +176,9 @@ pub(crate) fn write_transaction_topic(
         id: TRANSACTION_TOPIC_ID,
         relation: 0,
         name: &sanitized(&alloc::format!(
-            "{}.{}",
+            "{}{}{}",
             options.topic_prefix,
+            options.topic_delimiter,
             options.transaction_topic
         )),
         namespace: "",

@@ -352,11 +352,14 @@ fn write_any_timestamptz(
     Ok(())
 }
 
-/// `.500000`: as many digits of the fraction, or nothing for none.
+/// `.500000`: as many digits of the fraction; those it has where none are wanted, as only a default
+/// can have any then.
 fn write_digits(fraction: &[u8], digits: u8, out: &mut Vec<u8>) {
-    if digits > 0 {
-        out.push(b'.');
+    if digits == 0 {
+        write_fraction(fraction, out);
+        return;
     }
+    out.push(b'.');
     for place in 0..usize::from(digits) {
         out.push(fraction.get(place).copied().unwrap_or(b'0'));
     }
@@ -516,6 +519,11 @@ mod tests {
                 "2024-01-01 00:30:00.25+05:45",
                 DIGITS_6,
                 "\"2023-12-31T18:45:00.250000Z\"",
+            ),
+            (
+                "2024-02-29 12:34:56.50+00",
+                digits(0),
+                "\"2024-02-29T12:34:56.5Z\"",
             ),
             ("infinity", digits(3), "\"infinity\""),
             ("-infinity", DIGITS_6, "\"-infinity\""),
