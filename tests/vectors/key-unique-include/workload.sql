@@ -1,0 +1,1 @@
+INSERT INTO u VALUES (1, 'b', 3); UPDATE u SET c = 4; UPDATE u SET b = 'B'; DELETE FROM u;

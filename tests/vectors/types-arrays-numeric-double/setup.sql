@@ -1,0 +1,3 @@
+CREATE TABLE t00 (id int PRIMARY KEY, v numeric[]); -- numeric[]
+CREATE TABLE t01 (id int PRIMARY KEY, v numeric(6,2)[]); -- numeric(6,2)[]
+CREATE PUBLICATION dbz_pub FOR ALL TABLES;
