@@ -14,7 +14,7 @@ HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
 	--package pgoutput-decoder-tests
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
-SOURCES := python tests examples scripts/component scripts/fuzz
+SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -54,7 +54,11 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-damage test-large ## Every test there is, the long ones too.
+test-full: test test-mutants test-damage test-large ## Every test there is, the long ones too.
+
+.PHONY: test-mutants
+test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
+	scripts/mutants
 
 .PHONY: test-damage
 test-damage: ## Every prefix and every flipped byte of every vector: minutes.

@@ -18,6 +18,8 @@ pub struct Caller<'f> {
     answer: &'f dyn Fn(&Question) -> Facts,
     /// By transaction.
     stash: BTreeMap<u32, Vec<Stashed>>,
+    /// LSN of the PREPARE by xid.
+    prepared: BTreeMap<u32, u64>,
     topics: BTreeMap<u32, Vec<u8>>,
     /// Of the transaction that has begun and was not committed.
     open: Option<Open>,
@@ -73,6 +75,7 @@ impl<'f> Caller<'f> {
             decoder: Decoder::new(options),
             answer,
             stash: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             topics: BTreeMap::new(),
             open: None,
             lines: Vec::new(),
@@ -215,7 +218,12 @@ impl<'f> Caller<'f> {
             5 => {
                 let start = usize::try_from(u64_at(record, 16)).unwrap();
                 let bytes = usize::try_from(u64_at(record, 24)).unwrap();
-                let kept = frames[start..][..bytes].into();
+                let kept: Rc<[u8]> = frames[start..][..bytes].into();
+                if let [b'b', rest @ ..] = &kept[super::FRAME_HEAD_BYTES..] {
+                    let lsn = rest.first_chunk().map(|lsn| u64::from_be_bytes(*lsn));
+                    let told = self.prepared.get(&u32_at(record, 8)).copied();
+                    assert_eq!(told, lsn, "LSN of a PREPARE");
+                }
                 let stash = self.stash.entry(u32_at(record, 8)).or_default();
                 stash.push((u32_at(record, 12), kept));
             }
@@ -223,12 +231,14 @@ impl<'f> Caller<'f> {
                 let (xid, subxid) = (u32_at(record, 8), u32_at(record, 12));
                 if xid == subxid {
                     self.stash.remove(&xid);
+                    self.prepared.remove(&xid);
                 } else if let Some(stash) = self.stash.get_mut(&xid) {
                     stash.retain(|(of, _)| *of != subxid);
                 }
             }
             7 => {
                 assert_eq!(record.len(), 24, "length of a prepared record");
+                self.prepared.insert(u32_at(record, 8), u64_at(record, 16));
             }
             kind => panic!("there is no record kind {kind}"),
         }
