@@ -194,7 +194,6 @@ impl Options {
             time: TimeMode::IsoString,
             interval: IntervalMode::String,
             hstore: HstoreMode::Map,
-            binary: BinaryMode::Base64,
             include_unknown: true,
             tombstones: false,
             skipped: Skipped::default(),
