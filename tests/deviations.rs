@@ -119,6 +119,31 @@ const ENTRIES_MAX: usize = 12;
 mod tests {
     use super::*;
 
+    /// The README's table has these rows and no others.
+    #[test]
+    fn the_readme_lists_all_of_them() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let readme = std::fs::read_to_string(folder.join("../README.md")).unwrap();
+        let heading = "| type | Debezium | here | why |\n|---|---|---|---|\n";
+        let (_, behind) = readme.split_once(heading).unwrap();
+        let table: Vec<&str> = behind
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        let text = std::fs::read_to_string(folder.join("vectors/deviations.toml")).unwrap();
+        let entries = toml::from_str::<File>(&text).unwrap().deviation;
+        let rows: Vec<String> = entries
+            .iter()
+            .map(|entry| {
+                format!(
+                    "| `{}` | `{}` | `{}` | {} |",
+                    entry.type_name, entry.debezium, entry.ours, entry.why
+                )
+            })
+            .collect();
+        assert_eq!(table, rows);
+    }
+
     #[test]
     fn values_are_json_in_strings() {
         let text = "[[deviation]]\ntype = 'name'\ncolumn = 'a/t.c'\ndebezium = 'null'\n\

@@ -37,7 +37,7 @@ class LogicalReplicationReader:
         keeps them in memory or a file until they commit; "parallel" is for us the same; "off"
         leaves that to the server. The messages are the same, and come after the commit.
     binary: the server sends values in binary, which is cheaper for it. The same messages, but for
-        `regclass` and its like, which come as numbers.
+        `regclass` and its like, which come as their OIDs.
     two_phase: transactions are sent when they are prepared. Changes the slot for good. While one is
         prepared, nothing behind its PREPARE is confirmed to the server: a program that starts again
         gets what was committed since once more. Messages come after the commit either way.
@@ -133,7 +133,8 @@ class ReplicationMessage:
     def op(self) -> str | None:
         """`"c"` insert, `"u"` update, `"d"` delete, `"t"` truncate, `"m"` logical message.
 
-        None for a tombstone and for transaction metadata, which only "debezium" has.
+        None for a tombstone, which only "debezium" has, and for the transaction metadata that
+        `provide.transaction.metadata` asks for, which `value` holds.
         """
 
     @property
@@ -151,7 +152,8 @@ class ReplicationMessage:
     def source(self) -> Any:
         """Where the change comes from: db, schema, table, lsn (int), txId, commit times, more.
 
-        A dict; None for a tombstone and for transaction metadata.
+        A dict; None for a tombstone, for transaction metadata, and where ExtractNewRecordState has
+        taken the envelope away: `after` is then what it made of a row, `before` of a deletion.
         """
 
     @property

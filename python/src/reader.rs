@@ -138,7 +138,7 @@ impl LogicalReplicationReader {
         slot_name: &str,
         host: &str,
         database: &str,
-        port: u16,
+        port: i128,
         user: &str,
         password: &str,
         start_lsn: Option<Bound<'_, PyAny>>,
@@ -151,8 +151,10 @@ impl LogicalReplicationReader {
         two_phase: bool,
         origin: &str,
         stash_directory: Option<PathBuf>,
-        stash_max_bytes: Option<u64>,
+        stash_max_bytes: Option<i128>,
     ) -> PyResult<Self> {
+        let port = u16::try_from(port)
+            .map_err(|_| error::configuration("port", "expected a number from 0 to 65535"))?;
         let mut config = Config::new(database)
             .host(host)
             .port(port)
@@ -191,10 +193,20 @@ impl LogicalReplicationReader {
             config = config.stash_directory(directory);
         }
         if let Some(bytes) = stash_max_bytes {
+            let bytes = u64::try_from(bytes).map_err(|_| {
+                error::configuration("stash_max_bytes", "expected a number from 0 to 2**64 - 1")
+            })?;
             config = config.stash_max_bytes(bytes);
         }
         for (name, value) in options.iter().flat_map(PyDictMethods::iter) {
-            config = config.option(&option_name(&name)?, &option_value(&value)?);
+            let name = option_name(&name)?;
+            if name == "format" {
+                return Err(error::configuration(
+                    "options",
+                    "format is an argument of its own",
+                ));
+            }
+            config = config.option(&name, &option_value(&value)?);
         }
         Ok(Self {
             session: Session::new(config, auto_acknowledge),

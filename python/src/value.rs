@@ -115,13 +115,16 @@ pub(crate) fn row(
         });
         let (key, shape) = column.unwrap_or_else(|| (PyString::new(py, name), &PLAIN));
         let peek = parser.jiter.peek().map_err(invalid)?;
-        let mut value = parser.value(peek, shape, 0)?;
-        if index
+        let is_unchanged = index
             .and_then(|index| u32::try_from(index).ok())
-            .is_some_and(|i| unchanged.contains(&i))
-        {
-            value = unchanged_sentinel(py)?;
-        }
+            .is_some_and(|index| unchanged.contains(&index));
+        let value = if is_unchanged {
+            // A placeholder, which is no value of the column's type.
+            parser.jiter.known_skip(peek).map_err(invalid)?;
+            unchanged_sentinel(py)?
+        } else {
+            parser.value(peek, shape, 0)?
+        };
         dict.set_item(key, value)?;
         expected = index.map_or(expected, |index| index + 1);
         more = parser.jiter.next_key().map_err(invalid)?;

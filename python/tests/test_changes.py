@@ -55,6 +55,49 @@ async def test_unchanged_toast_is_a_sentinel(database: Database) -> None:
     assert null.unchanged == ()
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [(None, b"\xde\xad"), ("bytes", b"\xde\xad"), ("base64", "3q"), ("hex", "de")],
+)
+async def test_bytea_cut(database: Database, mode: str | None, expected: bytes | str) -> None:
+    database.execute("CREATE TABLE t (b bytea)", r"INSERT INTO t VALUES ('\xdeadbeef')")
+    options = {"column.truncate.to.2.chars": "public.t.b"}
+    if mode:
+        options["binary.handling.mode"] = mode
+    async with database.reader(options=options) as reader:
+        [message] = await take(reader, 1)
+    assert message.after == {"b": expected}
+
+
+@pytest.mark.parametrize("placeholder", [None, "x", "[1]", "null"])
+async def test_unchanged_toast_of_every_kind(database: Database, placeholder: str | None) -> None:
+    kinds = {
+        "numeric": "repeat('1234567890', 1000)::numeric",
+        "numeric[]": "array_fill(1.5, ARRAY[1000])",
+        "float8[]": "array_fill(1.5::float8, ARRAY[1000])",
+        "bytea": "decode(repeat('ab', 10000), 'hex')",
+        "bytea[]": "array_fill('\\xab'::bytea, ARRAY[1000])",
+        "jsonb": "to_jsonb(array_fill(1.5, ARRAY[1000]))",
+        "pair": "ROW(repeat('1234567890', 1000)::numeric)::pair",
+    }
+    columns = [f"v{index}" for index in range(len(kinds))]
+    declared = ", ".join(map(" ".join, zip(columns, kinds, strict=True)))
+    external = ", ".join(f"ALTER {column} SET STORAGE EXTERNAL" for column in columns)
+    database.execute(
+        "CREATE TYPE pair AS (n numeric)",
+        f"CREATE TABLE t (id int PRIMARY KEY, a text, {declared})",
+        f"ALTER TABLE t {external}",
+        f"INSERT INTO t SELECT 1, 'a', {', '.join(kinds.values())}",
+        "UPDATE t SET a = 'b'",
+    )
+    options = {"unavailable.value.placeholder": placeholder} if placeholder else {}
+    async with database.reader(options=options) as reader:
+        insert, update = await take(reader, 2)
+    assert not insert.unchanged
+    assert update.after == {"id": 1, "a": "b"} | dict.fromkeys(columns, UNCHANGED)
+    assert update.unchanged == tuple(columns)
+
+
 async def test_unchanged_toast_with_full_identity(database: Database) -> None:
     database.execute(
         "CREATE TABLE t (id int PRIMARY KEY, a text, big text)",

@@ -266,6 +266,21 @@ async def test_corrupt_frame(database: Database) -> None:
         assert [message.after["id"] for message in await take(again, 2)] == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", -1),
+        ("port", 65536),
+        ("stash_max_bytes", -1),
+        ("stash_max_bytes", 2**64),
+        ("options", {"format": "debezium"}),
+    ],
+)
+def test_settings_that_cannot_be_right(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Database("127.0.0.1", 5432, "u", "", "d", "s").reader(**{name: value})
+
+
 def test_one_tree() -> None:
     for name in exceptions.__all__:
         assert issubclass(getattr(exceptions, name), ReplicationError)

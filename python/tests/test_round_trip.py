@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pytest
 from conftest import REPOSITORY, Database, database_at, load_postgres, take
 from pgoutput_decoder import ReplicationError, ReplicationMessage, message_to_dict
 from type_table import CASES, SETUP, Case
@@ -286,19 +287,22 @@ def printed(rows: Iterable[Row]) -> None:
         print(row)
 
 
-async def test_every_type_goes_round(database: Database) -> None:
-    rows = await send_round(database)
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+async def test_every_type_goes_round(database: Database, binary: bool) -> None:
+    rows = await send_round(database, binary=binary)
     printed(rows)
     assert [str(row) for row in rows if row.fault] == []
 
 
 def main() -> None:
-    """Prints the table, from a server of its own."""
+    """Prints the table, values sent as text and in binary, from a server of its own."""
+    rows = []
     with load_postgres().Server() as server:
-        database = database_at(server.url)
-        database.create()
-        rows = asyncio.run(send_round(database))
-        database.drop()
+        for binary in (False, True):
+            database = database_at(server.url)
+            database.create()
+            rows += asyncio.run(send_round(database, binary=binary))
+            database.drop()
     printed(rows)
     faults = sum(bool(row.fault) for row in rows)
     print(f"{len(rows)} values of {len(CASES)} cases, {faults} not as they were")

@@ -63,7 +63,7 @@ pub enum DecodeErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("option {name}: {reason}")]
 pub struct OptionError {
-    /// The option's name as given.
+    /// The option's name as given, but for a salt at its end.
     pub name: String,
     /// What is wrong and what is allowed: for people.
     pub reason: String,

@@ -194,7 +194,6 @@ impl Options {
             time: TimeMode::IsoString,
             interval: IntervalMode::String,
             hstore: HstoreMode::Map,
-            binary: BinaryMode::Base64,
             include_unknown: true,
             tombstones: false,
             skipped: Skipped::default(),
@@ -436,9 +435,16 @@ fn is_ignored(name: &str) -> bool {
 
 pub(crate) fn error(name: &str, reason: &str) -> OptionError {
     OptionError {
-        name: name.to_owned(),
+        name: without_salt(name).to_owned(),
         reason: reason.to_owned(),
     }
+}
+
+/// A name as it may be shown: the salt of a hash, which stands at its end, is a secret.
+fn without_salt(name: &str) -> &str {
+    const BEFORE_SALT: &str = ".with.salt.";
+    let shown = name.find(BEFORE_SALT).map(|at| at + BEFORE_SALT.len());
+    shown.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
 pub(crate) fn not_one_of(name: &str, allowed: &[&str]) -> OptionError {
@@ -531,6 +537,20 @@ mod tests {
             parse("decimal.mode", "double").unwrap_err().to_string(),
             "option decimal.mode: no such option"
         );
+    }
+
+    #[test]
+    fn salts_and_values_are_not_repeated() {
+        for (name, value) in [
+            ("column.mask.hash.CRC.with.salt.secret", "a"),
+            ("column.mask.hash.MD5.with.salt.secret", "("),
+            ("column.mask.hashing.MD5.with.salt.secret", "a"),
+            ("table.include.list", "public.a,secret("),
+            ("message.key.columns", "secret(:a"),
+        ] {
+            let refused = Options::parse([(name, value)]).unwrap_err();
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
     }
 
     #[test]

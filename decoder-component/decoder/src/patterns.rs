@@ -16,12 +16,13 @@ impl Patterns {
     /// Parses a comma-separated list; `\,` is a comma in an expression.
     pub(crate) fn parse(option: &str, list: &str) -> Result<Self, OptionError> {
         let mut patterns = Vec::new();
-        for part in split(list).ok_or_else(|| error(option, "\\ at the end"))? {
+        let parts = split(list).ok_or_else(|| error(option, "\\ at the end"))?;
+        for (part, number) in parts.into_iter().zip(1..) {
             let pattern = part
                 .trim_matches(|character| character <= ' ')
                 .replace("\\,", ",");
             let regex = Regex::new(&pattern).map_err(|reason| {
-                let reason = format!("{pattern} is no regular expression known here: {reason}");
+                let reason = format!("expression {number} is none known here: {reason}");
                 error(option, &reason)
             })?;
             patterns.push(regex);

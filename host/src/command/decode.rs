@@ -26,19 +26,22 @@ pub(crate) struct Arguments {
     /// What the server's catalogs held, in one or more stages
     #[arg(long, value_name = "FILE")]
     catalog: PathBuf,
-    /// JSON object of Debezium's property names and values
+    /// An option of Debezium's; may be repeated
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = options::pair)]
+    option: Vec<(String, String)>,
+    /// JSON object of such options; --option wins over it
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// Name of the database in the events; before database.dbname in the options file
+    /// Name of the database in the events; before database.dbname among the options
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
     /// Facts for a message: those of the stage taken next after it, or of the last stage
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = At::Stream)]
     catalog_at: At,
-    /// Events as Debezium's, or plain ones [default: the options file's, or debezium]
+    /// Events as Debezium's, or plain ones [default: the options', or debezium]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Keys, values and headers with their Kafka Connect schemas, whatever the options file says
+    /// Keys, values and headers with their Kafka Connect schemas, whatever the options say
     #[arg(long)]
     schemas: bool,
     /// The sandboxed decoder, or the same code linked in
@@ -96,6 +99,10 @@ fn decoder_options(arguments: &Arguments) -> Result<Vec<(String, String)>, Failu
         Some(path) => options::read(path)?,
         None => Vec::new(),
     };
+    for (name, value) in &arguments.option {
+        options.retain(|(known, _)| known != name);
+        options.push((name.clone(), value.clone()));
+    }
     if arguments.schemas {
         options.retain(|(name, _)| !name.ends_with(".converter.schemas.enable"));
     }
@@ -113,4 +120,39 @@ fn decoder_options(arguments: &Arguments) -> Result<Vec<(String, String)>, Failu
         set("schemas.enable", "true");
     }
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_options_file() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/vectors/matrix-smt-unwrap/connector.json"
+        );
+        let given = [
+            "decode",
+            "--capture=c",
+            "--catalog=d",
+            "--options",
+            file,
+            "--option=transforms=a",
+            "--option=transforms=b",
+            "--format=native",
+        ];
+        let matches = Arguments::augment_args(Command::new("decode")).get_matches_from(given);
+        let arguments = Arguments::from_arg_matches(&matches).unwrap();
+        let options = decoder_options(&arguments).unwrap_or_default();
+        let of = |name: &str| -> Vec<&str> {
+            let named = options.iter().filter(|(known, _)| known == name);
+            named.map(|(_, value)| value.as_str()).collect()
+        };
+        assert_eq!(of("transforms"), ["b"]);
+        assert_eq!(of("transforms.unwrap.add.fields").len(), 1);
+        assert_eq!(of("format"), ["native"]);
+    }
 }

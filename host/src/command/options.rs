@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::terminal::Style;
 
-/// Reads a JSON object of Debezium's property names; values are strings, numbers or booleans.
+/// Reads a JSON object of Debezium's property names; values are strings, numbers or booleans. As
+/// Kafka Connect is sent a connector, the object may be its member `config`.
 pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|source| Failure::Read {
         path: path.to_owned(),
@@ -47,9 +48,12 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
         // Line and column only: what stands there may be a password.
         format!("not JSON, line {}, column {}", error.line(), error.column())
     })?;
-    let Value::Object(members) = value else {
+    let Value::Object(mut members) = value else {
         return Err("a JSON object of option names and values was expected".to_owned());
     };
+    if let Some(Value::Object(config)) = members.get_mut("config") {
+        members = std::mem::take(config);
+    }
     let text = |(name, value)| match value {
         Value::String(text) => Ok((name, text)),
         Value::Bool(value) => Ok((name, value.to_string())),
@@ -73,6 +77,13 @@ mod tests {
             .map(|(n, v)| (n.as_str(), v.as_str()))
             .collect();
         assert_eq!(pairs, [("a.b", "x"), ("n", "2.50"), ("t", "true")]);
+    }
+
+    #[test]
+    fn a_connector_as_kafka_connect_is_sent_it_is_taken() {
+        let options = parse(r#"{"name":"shop","config":{"topic.prefix":"x"}}"#).unwrap();
+        assert_eq!(options, [("topic.prefix".to_owned(), "x".to_owned())]);
+        assert!(parse(r#"{"config":"x"}"#).is_ok(), "refused as an option");
     }
 
     #[test]

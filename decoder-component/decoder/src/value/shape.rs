@@ -20,9 +20,9 @@ impl Shape {
             Writer::DecimalExact
             | Writer::DecimalNumber(_)
             | Writer::Money(MoneyStyle::Number(_)) => DECIMAL,
-            Writer::Bytea(BinaryMode::Bytes | BinaryMode::Base64)
+            Writer::Bytea(BinaryMode::Bytes)
             | Writer::UnknownBytes {
-                mode: BinaryMode::Bytes | BinaryMode::Base64,
+                mode: BinaryMode::Bytes,
                 ..
             } => BYTES,
             Writer::DecimalDouble(_) | Writer::Float(_) => FLOAT,
