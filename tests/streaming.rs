@@ -558,3 +558,58 @@ async fn a_connection_cut_again_and_again_loses_and_repeats_nothing_of_streamed_
     stream.stop().await.unwrap();
     place.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_taken_back_before_it_comes_again_moves_nothing() {
+    let place = Place::new("streaming_message", STREAM).await;
+    let mut stream = place.config().connect().await.unwrap();
+    let other = connect(&place.url, Some(place.name)).await;
+    place.run("BEGIN").await;
+    place.run(&insert(1, 2000)).await;
+    place.run("SAVEPOINT a").await;
+    place
+        .run("SELECT pg_logical_emit_message(true, 'm', 'of a')")
+        .await;
+    place.run(&insert(100_001, 102_000)).await;
+    place.run("ROLLBACK TO a").await;
+    // What is confirmed lies behind the rollback: from there on the server streams, a second time,
+    // only what was not rolled back before.
+    other
+        .batch_execute("SELECT pg_logical_emit_message(true, 'other', '')")
+        .await
+        .unwrap();
+    let message = events(&mut stream, 1).await.remove(0);
+    stream
+        .acknowledger()
+        .acknowledge(message.position())
+        .unwrap();
+    timeout(PATIENCE, async {
+        while place.confirmed().await <= message.position().commit_lsn {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is never confirmed");
+    place.run(&insert(2001, 40_000)).await;
+    place.run("COMMIT").await;
+    let mut ids = Vec::new();
+    let mut messages = 0;
+    let mut cut = false;
+    while ids.last() != Some(&40_000) {
+        for event in events_of_a_batch(&mut stream).await {
+            match event.op() {
+                Some('m') => messages += 1,
+                _ => ids.push(id(&event)),
+            }
+        }
+        if !cut && ids.len() > 3000 {
+            assert!(ids.len() < 40_000, "too late to cut");
+            assert!(place.cut().await);
+            cut = true;
+        }
+    }
+    assert_eq!(messages, 1, "it was not streamed");
+    assert!(ids.iter().copied().eq(1..=40_000), "{} events", ids.len());
+    stream.stop().await.unwrap();
+    place.leave().await;
+}

@@ -262,3 +262,39 @@ async fn a_commit_whose_prepare_somebody_else_confirmed_is_an_error_that_says_wh
     stream.stop().await.unwrap();
     place.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_behind_a_prepare_does_not_pass_it_over() {
+    let place = Place::new("two_phase_start", SETUP).await;
+    let two_phase = || place.config().two_phase(true);
+    let mut stream = two_phase().connect().await.unwrap();
+    for rows in [5000, 3] {
+        place.prepare("early", 1, rows).await;
+        let prepared = place.wal_end().await;
+        place.run("INSERT INTO item VALUES (100000)").await;
+        assert_eq!(taken(&mut stream, 1).await, [100_000]);
+        stream.stop().await.unwrap();
+        // A consumer that keeps the place itself wants nothing a second time.
+        let start = place.wal_end().await;
+        stream = two_phase().start_lsn(start).connect().await.unwrap();
+        place.run("INSERT INTO item VALUES (100001)").await;
+        assert_eq!(taken(&mut stream, 1).await, [100_001]);
+        sleep(Duration::from_millis(1500)).await;
+        assert!(
+            place.confirmed().await < prepared,
+            "what is undecided is lost"
+        );
+        place.run("COMMIT PREPARED 'early'").await;
+        let count = usize::try_from(rows).unwrap();
+        assert_eq!(taken(&mut stream, count).await, ids(1, rows.into()));
+        confirmed_up_to(&place, place.wal_end().await).await;
+        place.run("DELETE FROM item").await;
+        let deleted = events(&mut stream, count + 2).await;
+        stream
+            .acknowledger()
+            .acknowledge(deleted.last().unwrap().position())
+            .unwrap();
+    }
+    stream.stop().await.unwrap();
+    place.leave().await;
+}

@@ -335,7 +335,17 @@ impl Driver {
         self.catalog.open().await?;
         let slot = self.check().await?;
         self.shared.feedback().start(slot.confirmed_flush);
-        self.link().await
+        // Started at a later LSN, the server would never send what was prepared before it, but
+        // would send its COMMIT PREPARED.
+        let before = if slot.two_phase || self.config.wishes.two_phase {
+            let start = self.config.start_lsn;
+            self.shared.feedback().start_at_slot(start)
+        } else {
+            None
+        };
+        let link = self.link().await?;
+        self.handed = self.handed.max(before);
+        Ok(link)
     }
 
     async fn check(&mut self) -> Result<Slot, Error> {

@@ -156,6 +156,19 @@ impl Feedback {
         self.told = self.confirmed;
     }
 
+    /// Streaming starts where the slot stands, but what is committed before `start` counts as dealt
+    /// with. Returns the last position there may be before it.
+    pub(crate) fn start_at_slot(&mut self, start: Lsn) -> Option<Position> {
+        let before = start.0.checked_sub(1).map(|lsn| Position {
+            commit_lsn: Lsn(lsn),
+            index: u32::MAX,
+            sub: u32::MAX,
+        });
+        self.from = Lsn(0);
+        self.acknowledged = self.acknowledged.max(before);
+        before
+    }
+
     /// Where to start streaming.
     pub(crate) fn from(&self) -> Lsn {
         self.from.max(self.confirmed)

@@ -190,7 +190,8 @@ pub struct Event {
 pub struct Position {
     /// Commit LSN of the transaction, or the message's LSN where there is none.
     pub commit_lsn: Lsn,
-    /// Index of the server's change in its transaction, from 1; 0 is its beginning.
+    /// Index of the server's change in its transaction, from 1; 0 is its beginning. A logical
+    /// message has that of the change before it.
     pub index: u32,
     /// Index of the event among those of one change, from 0.
     pub sub: u32,

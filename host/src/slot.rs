@@ -11,6 +11,8 @@ use crate::lsn::Lsn;
 pub(crate) struct Slot {
     /// `confirmed_flush_lsn`.
     pub(crate) confirmed_flush: Lsn,
+    /// Prepared transactions are sent when they are prepared.
+    pub(crate) two_phase: bool,
 }
 
 impl Catalog {
@@ -72,8 +74,10 @@ impl Catalog {
             });
         }
         let confirmed_flush = confirmed_flush.and_then(|text| text.parse().ok());
+        let two_phase: Option<String> = self.get(row, 6)?;
         Ok(Slot {
             confirmed_flush: confirmed_flush.unwrap_or(Lsn(0)),
+            two_phase: two_phase.as_deref() == Some("true"),
         })
     }
 
@@ -90,12 +94,13 @@ impl Catalog {
     }
 }
 
-/// `wal_status` came with 13, `invalidation_reason` with 17: `to_jsonb` reads a column that may not
-/// be there.
+/// `wal_status` came with 13, `two_phase` with 14, `invalidation_reason` with 17: `to_jsonb` reads
+/// a column that may not be there.
 const SLOT: &str = "
 SELECT s.slot_type::text, s.plugin::text, s.database::text, s.confirmed_flush_lsn::text,
        pg_catalog.to_jsonb(s) ->> 'wal_status',
-       pg_catalog.to_jsonb(s) ->> 'invalidation_reason'
+       pg_catalog.to_jsonb(s) ->> 'invalidation_reason',
+       pg_catalog.to_jsonb(s) ->> 'two_phase'
 FROM pg_catalog.pg_replication_slots s
 WHERE s.slot_name = $1";
 

@@ -460,9 +460,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[test]
 fn a_server_that_is_not_there_is_named_and_the_password_is_not() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0");
+    let port = listener.unwrap().local_addr().unwrap().port();
     let url = format!("postgresql://ann:hunter2@127.0.0.1:{port}/shop");
     for arguments in [
         &["stream", &url, "--slot", "s", "--publication", "p"][..],
@@ -475,7 +474,8 @@ fn a_server_that_is_not_there_is_named_and_the_password_is_not() {
         assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
     }
     let mut streaming = command(&["stream", &url, "--slot", "s", "--publication", "p"]);
-    let streaming = streaming.env("PGOUTPUT_URL", "postgresql://127.0.0.1:1/another");
+    streaming.env("PGOUTPUT_URL", "postgresql://127.0.0.1:1/another");
+    streaming.env("PGOUTPUT_BINARY", "1");
     let error = String::from_utf8(streaming.output().unwrap().stderr).unwrap();
     assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
     assert_eq!(

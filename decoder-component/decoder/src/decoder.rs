@@ -27,7 +27,9 @@ use crate::record::{EventHead, OpenStash, RecordTooLong, write_begin, write_comm
 use crate::relation::{Relation, facts_of};
 use crate::schema::RecordSchemas;
 use crate::streaming::Streaming;
-use crate::transaction::{Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic};
+use crate::transaction::{
+    EVENTS_OF_A_ROW, Metadata, TRANSACTION_TOPIC_ID, Transaction, write_transaction_topic,
+};
 use crate::value::Types;
 
 /// One per replication stream. A clone goes on by itself.
@@ -227,7 +229,7 @@ impl Decoder {
         if let (Some(Failed { change: true, .. }), Some(transaction)) =
             (self.failed.take(), &mut self.transaction)
         {
-            transaction.advance(0);
+            transaction.advance(1, 0);
         }
     }
 
@@ -298,7 +300,7 @@ impl Decoder {
             lsn: if lsn == Lsn(0) { open } else { lsn },
             detail: malformed.detail,
         };
-        let change = matches!(message_type, Some(b'I' | b'U' | b'D' | b'T' | b'M'));
+        let change = matches!(message_type, Some(b'I' | b'U' | b'D' | b'T'));
         self.failed = Some(Failed {
             error: error.clone(),
             change,
@@ -370,6 +372,7 @@ impl Decoder {
             commit_ts_us,
             xid,
             next_index: 0,
+            next_message: EVENTS_OF_A_ROW,
             events: 0,
             metadata: self.options.transaction_metadata.then(Metadata::default),
         };
@@ -497,7 +500,7 @@ impl Decoder {
         if let Some(metadata) = &mut transaction.metadata {
             metadata.count(Some(&relation.qualified_name), counted);
         }
-        transaction.advance(events);
+        transaction.advance(1, events);
         Ok(())
     }
 
@@ -549,7 +552,7 @@ impl Decoder {
                 metadata.count(Some(&relation.qualified_name), 1);
             }
         }
-        transaction.advance(head.map_or(0, |head| head.position.sub));
+        transaction.advance(relations.len(), head.map_or(0, |head| head.position.sub));
         Ok(())
     }
 

@@ -17,7 +17,10 @@ impl Decoder {
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
         let (position, source) = if logical.transactional {
-            (self.transaction()?.position(), self.source_facts.clone())
+            (
+                self.transaction()?.message_position(),
+                self.source_facts.clone(),
+            )
         } else {
             // It is of no transaction, shows the time and the origin of the one before, and counts
             // as a commit.
@@ -112,7 +115,7 @@ impl Decoder {
             if let (Some(metadata), 1..) = (&mut transaction.metadata, events) {
                 metadata.count(None, events);
             }
-            transaction.advance(events);
+            transaction.advance_message(events);
         } else {
             self.source_facts.last_commit = Some(lsn);
             self.source_stale = true;

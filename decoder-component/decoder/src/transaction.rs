@@ -21,6 +21,8 @@ pub(crate) struct Transaction {
     pub(crate) xid: u32,
     /// Index of the next change. Changes count from 1; 0 is the transaction's beginning.
     pub(crate) next_index: u32,
+    /// Sub-index of the next logical message behind the last change.
+    pub(crate) next_message: u32,
     /// Events so far, of any kind.
     pub(crate) events: u32,
     pub(crate) metadata: Option<Metadata>,
@@ -36,6 +38,10 @@ pub(crate) struct Metadata {
     messages: u32,
 }
 
+/// A change of a row becomes fewer events than this, whatever the options: the sub-index of the
+/// first logical message behind it.
+pub(crate) const EVENTS_OF_A_ROW: u32 = 4;
+
 /// The topic id of transaction metadata.
 pub(crate) const TRANSACTION_TOPIC_ID: u32 = 1;
 
@@ -48,9 +54,28 @@ impl Transaction {
         }
     }
 
-    /// A change has become `events` events.
-    pub(crate) fn advance(&mut self, events: u32) {
+    /// A change, of so many relations at most, has become `events` events.
+    pub(crate) fn advance(&mut self, relations: usize, events: u32) {
         self.next_index = self.next_index.saturating_add(1);
+        let relations = u32::try_from(relations).unwrap_or(u32::MAX);
+        self.next_message = relations.max(EVENTS_OF_A_ROW);
+        self.events = self.events.saturating_add(events);
+    }
+
+    /// Of a logical message. It has the index of the change before it, and is not counted: one
+    /// whose savepoint was rolled back comes where it was streamed before that, and else does not,
+    /// but the changes behind it have the same positions either way.
+    pub(crate) fn message_position(&self) -> Position {
+        Position {
+            index: self.next_index.saturating_sub(1),
+            sub: self.next_message,
+            ..self.position()
+        }
+    }
+
+    /// A logical message has become `events` events.
+    pub(crate) fn advance_message(&mut self, events: u32) {
+        self.next_message = self.next_message.saturating_add(1);
         self.events = self.events.saturating_add(events);
     }
 

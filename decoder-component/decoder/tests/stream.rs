@@ -417,6 +417,59 @@ fn a_replay_that_is_of_another_transaction_leaves_no_trace() {
     assert_eq!(after.stop, None);
 }
 
+/// A transactional logical message.
+fn message(lsn: u64) -> Vec<u8> {
+    let mut message = vec![b'M', 1];
+    message.extend(lsn.to_be_bytes());
+    message.extend(b"m\0");
+    message.extend([0; 4]);
+    frame(lsn, &message)
+}
+
+#[test]
+fn a_message_does_not_move_the_changes_behind_it() {
+    let positions = |messages: bool| {
+        let insert = |lsn| insert(lsn, &[Some("1"), None]);
+        let message = |lsn| if messages { message(lsn) } else { Vec::new() };
+        let frames = [
+            begin(100, 7),
+            relation(COLUMNS),
+            message(50),
+            insert(60),
+            message(70),
+            message(71),
+            insert(80),
+            commit(100),
+        ];
+        let mut decoder = decoder(&[]);
+        decoder.learn(facts());
+        let mut records = Vec::new();
+        let decoded = decoder.decode(&frames.concat(), NOW_US, &mut records);
+        assert_eq!(decoded.stop, None);
+        let (mut rest, mut positions) = (records.as_slice(), Vec::new());
+        while let Some(bytes) = rest.first_chunk() {
+            let bytes = usize::try_from(u32::from_le_bytes(*bytes)).unwrap();
+            let record;
+            (record, rest) = rest.split_at(bytes);
+            if record.get(4) == Some(&4) {
+                let number = |at: usize| {
+                    u32::from_le_bytes(record.get(at..at + 4).unwrap().try_into().unwrap())
+                };
+                let op = char::from(*record.get(5).unwrap());
+                positions.push((op, number(16), number(20)));
+            }
+        }
+        positions
+    };
+    assert_eq!(positions(false), [('c', 1, 0), ('c', 2, 0)]);
+    let with = positions(true);
+    assert!(with.is_sorted_by_key(|(_, index, sub)| (*index, *sub)));
+    let ops: String = with.iter().map(|(op, ..)| op).collect();
+    assert_eq!(ops, "mcmmc");
+    let changes: Vec<_> = with.into_iter().filter(|(op, ..)| *op == 'c').collect();
+    assert_eq!(changes, positions(false));
+}
+
 #[test]
 fn what_is_prepared_does_not_commit() {
     let mut prepare = vec![b'b'];

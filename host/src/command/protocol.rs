@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use pgoutput_decoder_host::{Config, Origin, Streaming};
 
 /// Settings that change how events come, and none of them.
@@ -18,10 +19,20 @@ pub(crate) struct Protocol {
     )]
     streaming: Option<Streaming>,
     /// Values in binary, which is cheaper for the server; from 14 on
-    #[arg(long, env = "PGOUTPUT_BINARY", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PGOUTPUT_BINARY",
+        value_parser = BoolishValueParser::new(),
+        hide_env_values = true
+    )]
     binary: bool,
     /// Prepared transactions when they are prepared: changes the slot for good; from 15 on
-    #[arg(long, env = "PGOUTPUT_TWO_PHASE", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "PGOUTPUT_TWO_PHASE",
+        value_parser = BoolishValueParser::new(),
+        hide_env_values = true
+    )]
     two_phase: bool,
     /// Changes from any origin, or none: only those made on the server itself; from 16 on
     #[arg(
