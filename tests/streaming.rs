@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pgoutput_decoder_host::{StashError, Streaming};
 
 use super::trouble::Server;
+use super::two_phase::confirmed_up_to;
 use super::*;
 
 /// With this little memory the server streams what has more than some hundred changes.
@@ -115,6 +116,14 @@ fn insert(from: u32, to: u32) -> String {
     )
 }
 
+/// To keep open transactions in files of `folder` beyond 100 kB.
+fn spilling(place: &Place, folder: &Folder) -> Config {
+    place
+        .config()
+        .stash_directory(&folder.0)
+        .stash_memory_max_bytes(100_000)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn streamed_transactions_give_the_events_they_give_in_one_piece() {
     let place = Place::new("streaming_same", STREAM).await;
@@ -165,12 +174,7 @@ async fn streamed_transactions_give_the_events_they_give_in_one_piece() {
     assert_eq!(expected[1][6]["op"], "m");
     assert_eq!(expected[count - 1][5]["id"], 30_000);
     let folder = Folder::new(place.name);
-    let spilling = || {
-        place
-            .config()
-            .stash_directory(&folder.0)
-            .stash_memory_max_bytes(10_000)
-    };
+    let spilling = || spilling(&place, &folder).stash_memory_max_bytes(10_000);
     for (name, config) in [
         ("by default", place.config()),
         ("on", place.config().streaming(Streaming::On)),
@@ -269,12 +273,7 @@ async fn every_change_a_segment_of_its_own_with_random_savepoints() {
 async fn a_stash_file_is_ours_alone_and_gone_when_it_is_not_needed() {
     let place = Place::new("streaming_files", STREAM).await;
     let folder = Folder::new(place.name);
-    let config = || {
-        place
-            .config()
-            .stash_directory(&folder.0)
-            .stash_memory_max_bytes(100_000)
-    };
+    let config = || spilling(&place, &folder);
     let mut stream = config().connect().await.unwrap();
     for end in ["COMMIT", "ROLLBACK"] {
         place.run("BEGIN").await;
@@ -296,13 +295,7 @@ async fn a_stash_file_is_ours_alone_and_gone_when_it_is_not_needed() {
             .acknowledge(message.position())
             .unwrap();
         let begun: Lsn = begun.parse().unwrap();
-        timeout(PATIENCE, async {
-            while place.confirmed().await < begun {
-                sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await
-        .expect("it is held back");
+        confirmed_up_to(&place, begun).await;
         place.run(end).await;
         if end == "COMMIT" {
             let all = events(&mut stream, 10_000).await;
@@ -347,12 +340,7 @@ async fn a_stash_file_is_ours_alone_and_gone_when_it_is_not_needed() {
 async fn a_stash_that_is_full_ends_the_stream_and_confirms_nothing() {
     let place = Place::new("streaming_full", STREAM).await;
     let folder = Folder::new(place.name);
-    let config = || {
-        place
-            .config()
-            .stash_directory(&folder.0)
-            .stash_memory_max_bytes(100_000)
-    };
+    let config = || spilling(&place, &folder);
     let mut stream = config().stash_max_bytes(1_000_000).connect().await.unwrap();
     place.run("INSERT INTO item VALUES (0, 'before')").await;
     place.run("BEGIN").await;
@@ -401,12 +389,7 @@ async fn a_stash_that_is_full_ends_the_stream_and_confirms_nothing() {
 async fn a_consumer_may_leave_in_the_middle_of_a_replay() {
     let place = Place::new("streaming_leave", STREAM).await;
     let folder = Folder::new(place.name);
-    let config = || {
-        place
-            .config()
-            .stash_directory(&folder.0)
-            .stash_memory_max_bytes(100_000)
-    };
+    let config = || spilling(&place, &folder);
     let rows = 50_000;
     place.run(&insert(1, rows)).await;
     let before = place.confirmed().await;
@@ -470,10 +453,7 @@ async fn a_crash_in_an_open_transaction_or_in_a_replay_loses_and_repeats_nothing
     let server = Server::start();
     let place = server.place("streaming_crash", STREAM).await;
     let folder = Folder::new(place.name);
-    let config = place
-        .config()
-        .stash_directory(&folder.0)
-        .stash_memory_max_bytes(100_000);
+    let config = spilling(&place, &folder);
     let mut stream = config.connect().await.unwrap();
     place.run("INSERT INTO item VALUES (0, 'before')").await;
     let before = events(&mut stream, 1).await.remove(0);
@@ -584,13 +564,8 @@ async fn a_message_that_is_taken_back_before_it_comes_again_moves_nothing() {
         .acknowledger()
         .acknowledge(message.position())
         .unwrap();
-    timeout(PATIENCE, async {
-        while place.confirmed().await <= message.position().commit_lsn {
-            sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is never confirmed");
+    // Its commit ends behind where it begins.
+    confirmed_up_to(&place, Lsn(message.position().commit_lsn.0 + 1)).await;
     place.run(&insert(1001, 40_000)).await;
     place.run("COMMIT").await;
     // Behind the message, and in the middle of the replay.

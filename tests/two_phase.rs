@@ -28,7 +28,7 @@ impl Place {
 }
 
 /// Waits until the slot is confirmed up to `lsn`.
-async fn confirmed_up_to(place: &Place, lsn: Lsn) {
+pub(super) async fn confirmed_up_to(place: &Place, lsn: Lsn) {
     timeout(PATIENCE, async {
         while place.confirmed().await < lsn {
             sleep(Duration::from_millis(50)).await;
