@@ -67,7 +67,7 @@ START_TIMEOUT_S = 60
 INTERRUPT_GRACE_S = 10.0
 TERMINATE_GRACE_S = 10.0
 # How often a server's guard looks whether there is something left to guard.
-GUARD_INTERVAL_MS = 2000
+GUARD_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -289,15 +289,11 @@ class Server:
         self._run(command)
 
     def remove(self) -> None:
-        """Stops the server if it runs, and removes its directory."""
-        try:
-            if (self.data / "postmaster.pid").exists():
-                self.stop("immediate")
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            if self.guard is not None:
-                self.guard.kill()
-                self.guard.wait()
+        """Ends the server if it runs, and removes its directory."""
+        remove(self.directory)
+        if self.guard is not None:
+            self.guard.kill()
+            self.guard.wait()
 
     def __enter__(self) -> Server:
         self.start()
@@ -426,6 +422,26 @@ class Server:
                     raise ServerError(f"{error}\n{log[-2000:]}") from None
 
 
+def remove(directory: Path) -> None:
+    """Ends the server in `directory`, if one runs there, and removes it.
+
+    Its `start` or itself may have been killed: the postmaster's own file is all there is.
+    """
+    data = directory / "data"
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int((data / "postmaster.pid").read_text().split()[0])
+            process = os.pidfd_open(pid)
+            try:
+                # Of a server that was killed, the number may be another process's by now.
+                if Path(f"/proc/{pid}/cwd").samefile(data):
+                    signal.pidfd_send_signal(process, number)
+                    select.select([process], [], [], START_TIMEOUT_S)
+            finally:
+                os.close(process)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def guard(directory: Path, caller: int) -> subprocess.Popen[bytes]:
     """Starts a process that removes the server in `directory` when `caller` is gone."""
     return subprocess.Popen(
@@ -481,21 +497,11 @@ def end(process: subprocess.Popen[bytes], grace_s: float) -> None:
 def keep_guard(directory: Path, caller: int) -> None:
     """Waits until `caller` is gone, then stops and removes the server in `directory`."""
     with contextlib.suppress(ProcessLookupError):
-        gone = select.poll()
-        gone.register(os.pidfd_open(caller), select.POLLIN)
-        while not gone.poll(GUARD_INTERVAL_MS):
+        process = os.pidfd_open(caller)
+        while not select.select([process], [], [], GUARD_INTERVAL_S)[0]:
             if not directory.exists():
                 return
-    # Its `start` may have been killed half-way: the postmaster's own file is all there is.
-    pid_file = directory / "data" / "postmaster.pid"
-    for number in (signal.SIGQUIT, signal.SIGKILL):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            postmaster = int(pid_file.read_text().split()[0])
-            ended = select.poll()
-            ended.register(os.pidfd_open(postmaster), select.POLLIN)
-            os.kill(postmaster, number)
-            ended.poll(START_TIMEOUT_S * 1000)
-    shutil.rmtree(directory, ignore_errors=True)
+    remove(directory)
 
 
 def pair(text: str) -> tuple[str, str]:
