@@ -1,11 +1,14 @@
-//! What the tests share: the cases in `vectors/`, and the comparison with Debezium's own output.
+//! What the tests share: the cases in `vectors/`, the comparison with Debezium's own output, and
+//! servers of their own.
 
 mod cases;
 mod comparison;
 mod deviations;
 mod mask;
 mod number;
+mod server;
 
 pub use self::cases::{Case, Recorded, cases, folder};
 pub use self::comparison::{Comparison, compare, parse_lines};
 pub use self::deviations::{Allowed, Deviation, matches};
+pub use self::server::Server;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pgoutput_decoder_host::{StashError, Streaming};
 
-use super::trouble::Server;
+use super::trouble::restart;
 use super::two_phase::confirmed_up_to;
 use super::*;
 
@@ -450,8 +450,8 @@ async fn one_thread_is_enough_for_a_stash_in_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_in_an_open_transaction_or_in_a_replay_loses_and_repeats_nothing() {
-    let server = Server::start();
-    let place = server.place("streaming_crash", STREAM).await;
+    let server = Server::start(&[]).await;
+    let place = Place::at(&server.url, "streaming_crash", STREAM).await;
     let folder = Folder::new(place.name);
     let config = spilling(&place, &folder);
     let mut stream = config.connect().await.unwrap();
@@ -465,14 +465,14 @@ async fn a_crash_in_an_open_transaction_or_in_a_replay_loses_and_repeats_nothing
     place.run(&insert(1, 20_000)).await;
     folder.wait_for(1).await;
     // The transaction dies with the server, and so does what was kept of it.
-    server.restart("immediate").await;
+    restart(&server, "immediate").await;
     folder.wait_for(0).await;
 
     let again = connect(&place.url, Some(place.name)).await;
     again.batch_execute(&insert(1, 20_000)).await.unwrap();
     let first = events_of_a_batch(&mut stream).await;
     assert!(!folder.open_files().is_empty(), "nothing is being replayed");
-    server.restart("immediate").await;
+    restart(&server, "immediate").await;
     let again = connect(&place.url, Some(place.name)).await;
     again
         .batch_execute("INSERT INTO item VALUES (20001, 'after')")
@@ -541,8 +541,8 @@ async fn a_connection_cut_again_and_again_loses_and_repeats_nothing_of_streamed_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_taken_back_before_it_comes_again_moves_nothing() {
-    let server = Server::start();
-    let place = server.place("streaming_message", STREAM).await;
+    let server = Server::start(&[]).await;
+    let place = Place::at(&server.url, "streaming_message", STREAM).await;
     let mut stream = place.config().connect().await.unwrap();
     let other = connect(&place.url, Some(place.name)).await;
     place.run("BEGIN").await;
@@ -574,7 +574,7 @@ async fn a_message_that_is_taken_back_before_it_comes_again_moves_nothing() {
         all.extend(events_of_a_batch(&mut stream).await);
     }
     assert!(all.len() < 30_000, "nothing is being replayed");
-    server.restart("fast").await;
+    restart(&server, "fast").await;
     let is_last = |event: &Event| event.op() == Some('c') && id(event) == 40_000;
     while !all.last().is_some_and(is_last) {
         all.extend(events_of_a_batch(&mut stream).await);

@@ -1,8 +1,5 @@
 //! What a stream does when others lock, drop, restart or restore what it needs.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,68 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A server of one test alone, which may restart it.
-pub(super) struct Server {
-    process: Child,
-    url: String,
-    data: PathBuf,
-    environment: Vec<(String, String)>,
-}
-
-impl Server {
-    pub(super) fn start() -> Self {
-        // It runs until its standard input is closed.
-        let mut process = Command::new(postgres())
-            .args(["run", "--", "sh", "-c", "env; echo; exec cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let environment: Vec<_> = BufReader::new(process.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap)
-            .take_while(|line| !line.is_empty())
-            .filter_map(|line| Some(line.split_once('=')?).map(|(n, v)| (n.into(), v.into())))
-            .filter(|(name, _): &(String, String)| name.starts_with("PG"))
-            .collect();
-        let value = |name| &environment.iter().find(|(n, _)| n == name).unwrap().1;
-        Self {
-            url: value("PGOUTPUT_TEST_URL").clone(),
-            data: value("PGOUTPUT_TEST_PGDATA").into(),
-            process,
-            environment,
-        }
-    }
-
-    /// Restarts it as `pg_ctl restart -m MODE` does. `fast` waits for every walsender, `immediate`
-    /// is a crash.
-    pub(super) async fn restart(&self, mode: &'static str) {
-        let environment = self.environment.clone();
-        let restarting = tokio::task::spawn_blocking(move || {
-            let mut restart = Command::new(postgres());
-            restart.args(["restart", "-m", mode]).envs(environment);
-            restart.status().unwrap()
-        });
-        let status = timeout(Duration::from_secs(20), restarting).await;
-        let status = status.expect("somebody holds it up").unwrap();
-        assert!(status.success(), "it does not restart");
-    }
-
-    /// A database in which `setup` was run, with publication `p` and a slot.
-    pub(super) async fn place(&self, name: &'static str, setup: &str) -> Place {
-        Place::at(&self.url, name, setup).await
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-    }
-}
-
-fn postgres() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts/postgres")
+/// Within the time a server has to stop in, whoever is connected.
+pub(super) async fn restart(server: &Server, mode: &str) {
+    let restarting = timeout(Duration::from_secs(20), server.restart(mode));
+    restarting.await.expect("somebody holds it up");
 }
 
 async fn error_of(stream: &mut Stream) -> Error {
@@ -294,8 +233,8 @@ async fn hints_say_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_consumer_holds_up_a_server_that_is_stopping() {
-    let server = Server::start();
-    let broken = server.place("trouble_broken", SHOP).await;
+    let server = Server::start(&[]).await;
+    let broken = Place::at(&server.url, "trouble_broken", SHOP).await;
     let mut ended = broken.stream().await;
     broken.run("INSERT INTO item VALUES (1)").await;
     let event = events(&mut ended, 1).await.remove(0);
@@ -307,7 +246,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
         "{error:?}"
     );
 
-    let slow = server.place("trouble_stalled", SHOP).await;
+    let slow = Place::at(&server.url, "trouble_stalled", SHOP).await;
     let mut stalled = slow.stream().await;
     let rows = 60_000;
     let insert = format!("INSERT INTO item SELECT generate_series(1, {rows}), repeat('x', 1000)");
@@ -323,7 +262,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
     assert_eq!(slow.walsender().await, walsender, "it was taken for a stop");
 
     // Neither has acknowledged anything, and nobody stops them.
-    server.restart("fast").await;
+    restart(&server, "fast").await;
     ended.acknowledger().acknowledge(event.position()).unwrap();
     let unsent = ended.stop().await.unwrap_err();
     assert!(matches!(&unsent, Error::Connection { .. }), "{unsent:?}");
@@ -338,7 +277,7 @@ async fn no_consumer_holds_up_a_server_that_is_stopping() {
     let no_standby = "ALTER SYSTEM SET hot_standby = off";
     archive.batch_execute(no_standby).await.unwrap();
     std::fs::write(server.data.join("recovery.signal"), "").unwrap();
-    server.restart("fast").await;
+    restart(&server, "fast").await;
     let error = error_of(&mut stalled).await;
     let Error::TimelineChanged { expected, found } = &error else {
         panic!("{error:?}")

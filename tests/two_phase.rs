@@ -1,7 +1,7 @@
 //! Prepared transactions: nothing behind a PREPARE is confirmed until its transaction is decided
 //! and its events are acknowledged, so that the server always sends it again.
 
-use super::trouble::Server;
+use super::trouble::restart;
 use super::*;
 
 const SETUP: &str = "
@@ -165,8 +165,8 @@ async fn a_stop_between_prepare_and_commit_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_between_prepare_and_commit_loses_and_repeats_nothing() {
-    let server = Server::start();
-    let place = server.place("two_phase_restart", SETUP).await;
+    let server = Server::start(&[]).await;
+    let place = Place::at(&server.url, "two_phase_restart", SETUP).await;
     let mut stream = place.config().two_phase(true).connect().await.unwrap();
     for (mode, rows) in [("immediate", 5000), ("fast", 5000), ("immediate", 3)] {
         let again = || connect(&place.url, Some(place.name));
@@ -181,7 +181,7 @@ async fn a_restart_of_the_server_between_prepare_and_commit_loses_and_repeats_no
             .unwrap();
         assert_eq!(taken(&mut stream, 1).await, [100_000]);
         sleep(Duration::from_millis(500)).await;
-        server.restart(mode).await;
+        restart(&server, mode).await;
         let sql = again().await;
         sql.batch_execute("COMMIT PREPARED 'x'").await.unwrap();
         assert_eq!(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import itertools
 import os
 import sys
@@ -26,14 +26,10 @@ _numbers = itertools.count(1)
 
 def load_postgres() -> ModuleType:
     """tests/postgres.py, which starts servers."""
-    path = REPOSITORY / "tests" / "postgres.py"
-    spec = importlib.util.spec_from_file_location("pgoutput_test_postgres", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    folder = str(REPOSITORY / "tests")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module("postgres")
 
 
 @dataclass
