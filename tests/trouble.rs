@@ -14,7 +14,7 @@ use super::*;
 /// A server of one test alone, which may restart it.
 pub(super) struct Server {
     process: Child,
-    url: String,
+    pub(super) url: String,
     data: PathBuf,
     environment: Vec<(String, String)>,
 }
