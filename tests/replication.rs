@@ -18,6 +18,7 @@ use tokio_postgres::{Client, NoTls};
 /// Long enough for the slowest machine, short enough to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+mod slots;
 mod streaming;
 mod trouble;
 mod two_phase;

@@ -320,7 +320,7 @@ impl Catalog {
         Error::protocol(format!("{doing}: {error}{cause}"))
     }
 
-    fn late(&self, doing: &'static str, limit: Duration) -> Error {
+    pub(crate) fn late(&self, doing: &'static str, limit: Duration) -> Error {
         let text = format!("no answer within {} s", limit.as_secs_f32());
         let io = io::Error::new(io::ErrorKind::TimedOut, text);
         Error::Connection {

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{EngineKind, Limits};
 use crate::error::{Error, Login};
 use crate::lsn::Lsn;
 use crate::protocol::{Origin, Streaming, Wishes};
+use crate::slots::SlotWait;
 use crate::stash::{self, StashLimits};
 use crate::stream::Stream;
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) slot: String,
     pub(crate) publications: Vec<String>,
+    pub(crate) create_slot: CreateSlot,
+    pub(crate) on_slot_wait: SlotWaitNotice,
     pub(crate) start_lsn: Lsn,
     pub(crate) wishes: Wishes,
     pub(crate) stash: StashLimits,
@@ -61,6 +66,51 @@ impl Default for Reconnect {
     }
 }
 
+/// Whether a stream makes its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CreateSlot {
+    /// It must exist.
+    #[default]
+    No,
+    /// It is made anew and ends with the connection: nothing is left behind, and where the
+    /// connection breaks, the stream ends.
+    Temporary,
+    /// It is made if it does not exist, and stays.
+    Yes,
+}
+
+impl FromStr for CreateSlot {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "no" => Ok(Self::No),
+            "temporary" => Ok(Self::Temporary),
+            "yes" => Ok(Self::Yes),
+            _ => {
+                let reason = "expected \"yes\", \"temporary\" or \"no\"";
+                Err(Error::configuration("create_slot", reason))
+            }
+        }
+    }
+}
+
+/// Who is told what making a slot waits for.
+#[derive(Clone)]
+pub(crate) struct SlotWaitNotice(pub(crate) Arc<dyn Fn(&SlotWait) + Send + Sync>);
+
+impl Default for SlotWaitNotice {
+    fn default() -> Self {
+        Self(Arc::new(|_| {}))
+    }
+}
+
+impl fmt::Debug for SlotWaitNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SlotWaitNotice")
+    }
+}
+
 /// A password, or an option's value, which may be one: its `Debug` form says nothing.
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
@@ -84,6 +134,8 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             slot: String::new(),
             publications: Vec::new(),
+            create_slot: CreateSlot::No,
+            on_slot_wait: SlotWaitNotice::default(),
             start_lsn: Lsn(0),
             wishes: Wishes::default(),
             stash: StashLimits::default(),
@@ -183,9 +235,23 @@ impl Config {
         self
     }
 
-    /// Replication slot, which must exist: logical, with plugin `pgoutput`.
+    /// Replication slot: logical, with plugin `pgoutput`. It must exist, unless
+    /// [`Config::create_slot`] says otherwise.
     pub fn slot(mut self, slot: &str) -> Self {
         slot.clone_into(&mut self.slot);
+        self
+    }
+
+    /// Whether the slot is made where it is missing; default [`CreateSlot::No`]. Only when the
+    /// stream starts: one that goes missing later took changes with it, and is an error.
+    pub fn create_slot(mut self, create: CreateSlot) -> Self {
+        self.create_slot = create;
+        self
+    }
+
+    /// Told now and again what making the slot waits for, if it takes more than some seconds.
+    pub fn on_slot_wait(mut self, notice: impl Fn(&SlotWait) + Send + Sync + 'static) -> Self {
+        self.on_slot_wait = SlotWaitNotice(Arc::new(notice));
         self
     }
 

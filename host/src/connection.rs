@@ -272,7 +272,11 @@ impl Connection {
     }
 
     /// Runs a simple query and returns the columns of its only row.
-    async fn row(&mut self, sql: &str, doing: &'static str) -> Result<Vec<Option<String>>, Error> {
+    pub(crate) async fn row(
+        &mut self,
+        sql: &str,
+        doing: &'static str,
+    ) -> Result<Vec<Option<String>>, Error> {
         self.send_query(sql, doing).await?;
         let mut row = Vec::new();
         let mut error = None;

@@ -26,6 +26,7 @@ use crate::stash::{Replay, Stash};
 use crate::stream::{Clock, Shared};
 
 mod decoding;
+mod slot;
 
 /// The receive task.
 pub(crate) struct Driver {
@@ -333,6 +334,7 @@ impl Driver {
     /// The first connection, with everything checked before.
     async fn first_link(&mut self) -> Result<Link, Error> {
         self.catalog.open().await?;
+        let session = self.create_slot().await?;
         let slot = self.check().await?;
         self.shared.feedback().start(slot.confirmed_flush);
         // Started at a later LSN, the server would never send what was prepared before it, but
@@ -343,7 +345,7 @@ impl Driver {
         } else {
             None
         };
-        let link = self.link().await?;
+        let link = self.link(session).await?;
         self.handed = self.handed.max(before);
         Ok(link)
     }
@@ -359,6 +361,7 @@ impl Driver {
     async fn link_again(&mut self, mut error: Error) -> Result<Link, Error> {
         // The former decoder may stand in the middle of a transaction that will be sent again, as
         // will those that it had stashed.
+        self.slot_gone()?;
         self.forget_undecided();
         let saved = self.engine.save();
         self.engine = open_engine(&self.config)?;
@@ -386,7 +389,7 @@ impl Driver {
 
     /// A connection to the server and slot the stream began with, or an error.
     async fn checked_link(&mut self) -> Result<Link, Error> {
-        let link = self.link().await?;
+        let link = self.link(None).await?;
         // Looked at while we hold it: nobody else can move it any more.
         let slot = self.check().await?;
         let confirmed = self.shared.feedback().confirmed();
@@ -403,10 +406,11 @@ impl Driver {
         Ok(link)
     }
 
-    /// A connection that streams, within the time the configuration allows.
-    async fn link(&mut self) -> Result<Link, Error> {
+    /// A connection that streams, within the time the configuration allows; `session` is used where
+    /// the slot lives in it.
+    async fn link(&mut self, session: Option<Connection>) -> Result<Link, Error> {
         let limit = self.config.connect_timeout;
-        if let Ok(link) = tokio::time::timeout(limit, self.link_untimed()).await {
+        if let Ok(link) = tokio::time::timeout(limit, self.link_untimed(session)).await {
             return link;
         }
         let text = format!("no answer within {} s", limit.as_secs_f32());
@@ -417,8 +421,11 @@ impl Driver {
         })
     }
 
-    async fn link_untimed(&mut self) -> Result<Link, Error> {
-        let mut connection = Connection::open(&self.config).await?;
+    async fn link_untimed(&mut self, session: Option<Connection>) -> Result<Link, Error> {
+        let mut connection = match session {
+            Some(session) => session,
+            None => Connection::open(&self.config).await?,
+        };
         let identity = connection.identify_system().await?;
         self.recognize(identity)?;
         let patience = connection.wal_sender_timeout().await?;

@@ -162,6 +162,17 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlotProblem {
+    /// Somebody streams from it, so that it cannot be dropped.
+    #[error(
+        "is in use by process {pid} ({application_name:?}); stop that first, or: \
+         SELECT pg_terminate_backend({pid});"
+    )]
+    Active {
+        /// `pg_replication_slots.active_pid`.
+        pid: i32,
+        /// What it calls itself; empty where that may not be seen.
+        application_name: String,
+    },
     /// It belongs to another database of the server.
     #[error("belongs to database {database:?}: connect to that one")]
     Database {
@@ -205,6 +216,15 @@ pub enum SlotProblem {
         xid: u32,
         /// Where its COMMIT PREPARED ends.
         end_lsn: Lsn,
+    },
+    /// It was temporary, and the connection it lived in is lost.
+    #[error(
+        "was a temporary one and is gone with its connection: the changes behind {confirmed} \
+         cannot be had any more; start again, or make one that stays"
+    )]
+    Temporary {
+        /// What this stream confirmed last.
+        confirmed: Lsn,
     },
 }
 
@@ -297,6 +317,14 @@ impl Error {
             }
             _ => None,
         }
+    }
+
+    /// The same, met while something else was done.
+    pub(crate) fn while_doing(mut self, now: &'static str) -> Self {
+        if let Self::Server { doing, .. } | Self::Connection { doing, .. } = &mut self {
+            *doing = now;
+        }
+        self
     }
 
     pub(crate) fn is_transient(&self) -> bool {

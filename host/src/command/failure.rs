@@ -34,6 +34,8 @@ pub(crate) enum Failure {
         expected: u64,
         waited_s: u64,
     },
+    #[error("nothing was dropped")]
+    Declined,
     #[error("what arrived is not what was committed: {difference}")]
     Mismatch { difference: String },
     #[error(transparent)]
@@ -50,6 +52,8 @@ pub(crate) enum Failure {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Stream(#[from] Error),
+    #[error("nobody can be asked whether to drop {what}: --yes does it")]
+    Unconfirmed { what: String },
     #[error("{0}")]
     Usage(clap::Error),
 }
