@@ -39,7 +39,8 @@ pub mod capture;
 pub mod engine;
 pub mod records;
 
-pub use config::{Config, Reconnect};
+pub use config::{Config, Password, Reconnect};
+pub use connection::{AuthenticationProblem, TlsProblem};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};

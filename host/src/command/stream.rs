@@ -82,10 +82,7 @@ enum Output {
 
 /// Streams until interrupted.
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
-    let mut config = arguments
-        .connection
-        .stream_config(given)?
-        .slot(&arguments.slot);
+    let mut config = arguments.connection.config(given)?.slot(&arguments.slot);
     for publication in publications(&arguments, given) {
         config = config.publication(publication);
     }
