@@ -21,6 +21,7 @@ use clearing::{drop_database, drop_slot};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 mod clearing;
+mod slots;
 mod streaming;
 mod trouble;
 mod two_phase;

@@ -38,13 +38,16 @@ mod stream;
 pub mod capture;
 pub mod engine;
 pub mod records;
+pub mod slots;
 
-pub use config::{Config, Reconnect};
+pub use config::{Config, CreateSlot, Password, Reconnect};
+pub use connection::{AuthenticationProblem, TlsProblem};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};
 pub use protocol::{Origin, Streaming};
 pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};
 pub use sandbox::COMPONENT;
+pub use slots::Slots;
 pub use stash::StashError;
 pub use stream::{Acknowledger, Stopper, Stream};

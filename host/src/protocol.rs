@@ -50,17 +50,7 @@ impl Default for Wishes {
 impl Wishes {
     /// Options of `START_REPLICATION` for a server of this major version, 0 where it is not known.
     pub(crate) fn options(self, server: u32) -> Result<Vec<(&'static str, &'static str)>, Error> {
-        let since = |setting: &str, wish: &str, since: u32| {
-            if server >= since {
-                return Ok(());
-            }
-            let found = match server {
-                0 => "of an unknown version".to_owned(),
-                major => format!("PostgreSQL {major}"),
-            };
-            let reason = format!("{wish} needs PostgreSQL {since}, the server is {found}");
-            Err(Error::configuration(setting, reason))
-        };
+        let since = |setting: &str, wish: &str, version: u32| since(setting, wish, version, server);
         let version = match server {
             16.. => "4",
             15 => "3",
@@ -98,6 +88,19 @@ impl Wishes {
         }
         Ok(options)
     }
+}
+
+/// Refuses a wish that needs a later major version than the server's, 0 where that is not known.
+pub(crate) fn since(setting: &str, wish: &str, version: u32, server: u32) -> Result<(), Error> {
+    if server >= version {
+        return Ok(());
+    }
+    let found = match server {
+        0 => "of an unknown version".to_owned(),
+        major => format!("PostgreSQL {major}"),
+    };
+    let reason = format!("{wish} needs PostgreSQL {version}, the server is {found}");
+    Err(Error::configuration(setting, reason))
 }
 
 impl FromStr for Streaming {

@@ -1,4 +1,4 @@
-//! Slots and publications: whether they are there and can be used. Nothing is ever created.
+//! Slots and publications: whether they are there and can be used. Slots are made in `slots.rs`.
 
 use tokio_postgres::types::Type;
 
@@ -26,11 +26,15 @@ impl Catalog {
             Err(Error::SlotNotFound { slot }) => return Err(self.why_no_slot(slot).await),
             slot => slot?,
         };
-        let missing = self
-            .query(MISSING, &[(&publications, Type::TEXT_ARRAY)])
-            .await?;
+        self.publications(publications).await?;
+        Ok(slot)
+    }
+
+    /// Whether they are all there.
+    pub(crate) async fn publications(&mut self, names: &[String]) -> Result<(), Error> {
+        let missing = self.query(MISSING, &[(&names, Type::TEXT_ARRAY)]).await?;
         match missing.first() {
-            None => Ok(slot),
+            None => Ok(()),
             Some(row) => Err(Error::PublicationNotFound {
                 publication: self.get(row, 0)?,
                 database: self.database.clone(),

@@ -23,7 +23,7 @@ class LogicalReplicationReader:
     Cancelling a task that waits for a message loses nothing.
 
     publication_name: a name, or a list of them, exactly as PostgreSQL has it (no quotes).
-    slot_name: a logical slot with the output plugin pgoutput. It is never created here.
+    slot_name: a logical slot with the output plugin pgoutput. It must exist, but see create_slot.
     start_lsn: where to start, if behind what the slot has confirmed: `"0/16B3748"` or an int.
     auto_acknowledge: acknowledge a message when the next one is asked for, or at the end of
         `async with` if that is left without an exception and no other task failed on the message,
@@ -45,6 +45,10 @@ class LogicalReplicationReader:
     stash_directory: where open transactions are kept beyond 32 MiB; None: the system's directory
         for temporary files. Nothing is left behind, however the process ends.
     stash_max_bytes: what they may take there; None: 16 GiB. More is a ReplicationError.
+
+    create_slot: True makes the slot when connecting if it is missing, and waits for the
+        transactions that are open then; the log says which. "temporary" makes one that ends with
+        the connection and leaves nothing behind: where that breaks, the reader ends with an error.
 
     Raises ConfigurationError, which is a ValueError, for a setting that cannot be right. What the
     server objects to is raised when connecting: ConnectionError, SlotNotFoundError,
@@ -72,6 +76,7 @@ class LogicalReplicationReader:
         origin: Literal["any", "none"] = "any",
         stash_directory: str | PathLike[str] | None = None,
         stash_max_bytes: int | None = None,
+        create_slot: bool | Literal["temporary"] | None = None,
     ) -> LogicalReplicationReader: ...
     def __aiter__(self) -> Messages: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pgoutput_decoder_host::{Config, Error, Lsn, Position};
+use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -129,7 +129,7 @@ impl LogicalReplicationReader {
         publication_name, slot_name, host, database, port=5432, user="postgres", password="",
         start_lsn=None, auto_acknowledge=true, *, format="native", decimal="Decimal", options=None,
         streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
-        stash_max_bytes=None
+        stash_max_bytes=None, create_slot=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -152,6 +152,7 @@ impl LogicalReplicationReader {
         origin: &str,
         stash_directory: Option<PathBuf>,
         stash_max_bytes: Option<i128>,
+        create_slot: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let port = u16::try_from(port)
             .map_err(|_| error::configuration("port", "expected a number from 0 to 65535"))?;
@@ -197,6 +198,9 @@ impl LogicalReplicationReader {
                 error::configuration("stash_max_bytes", "expected a number from 0 to 2**64 - 1")
             })?;
             config = config.stash_max_bytes(bytes);
+        }
+        if let Some(create) = create_slot {
+            config = config.create_slot(parse_create_slot(create)?);
         }
         for (name, value) in options.iter().flat_map(PyDictMethods::iter) {
             let name = option_name(&name)?;
@@ -393,5 +397,18 @@ fn current_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match FUNCTION.import(py, "asyncio", "current_task")?.call0() {
         Err(error) if error.is_instance_of::<PyRuntimeError>(py) => Ok(py.None().into_bound(py)),
         task => task,
+    }
+}
+
+/// A bool, or "temporary".
+fn parse_create_slot(create: &Bound<'_, PyAny>) -> PyResult<CreateSlot> {
+    match create.extract::<bool>() {
+        Ok(true) => Ok(CreateSlot::Yes),
+        Ok(false) => Ok(CreateSlot::No),
+        Err(_) if create.eq("temporary")? => Ok(CreateSlot::Temporary),
+        Err(_) => Err(error::configuration(
+            "create_slot",
+            "expected True, \"temporary\" or False",
+        )),
     }
 }

@@ -348,6 +348,14 @@ impl Session {
     async fn pump(self: Arc<Self>, config: Config) {
         // Also if something here panics: else who waits would wait for ever.
         let _closing = Closing(&self);
+        let session = Arc::downgrade(&self);
+        let config = config.on_slot_wait(move |wait| {
+            if let Some(session) = session.upgrade() {
+                let mut state = session.lock();
+                state.notices.push(wait.to_string());
+                Self::announce(state);
+            }
+        });
         let connected = tokio::select! {
             connected = config.connect() => connected,
             () = self.stopped() => return,

@@ -10,6 +10,7 @@ mod pretty;
 mod protocol;
 mod shop;
 mod signals;
+mod slot;
 mod stream;
 mod terminal;
 
@@ -36,6 +37,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Stream(stream::Arguments),
+    Slot(slot::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
 }
@@ -67,6 +69,9 @@ pub(crate) fn run() -> ExitCode {
             Command::Decode(arguments) => decode::run(&arguments),
             Command::Demo(arguments) => {
                 runtime()?.block_on(demo::run(arguments, subcommand(&matches)))
+            }
+            Command::Slot(arguments) => {
+                runtime()?.block_on(slot::run(arguments, subcommand(&matches)))
             }
             Command::Stream(arguments) => {
                 runtime()?.block_on(stream::run(arguments, subcommand(&matches)))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{Lsn, Stream};
+use pgoutput_decoder_host::{CreateSlot, Lsn, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -13,7 +13,7 @@ use super::json_lines::JsonLines;
 use super::pretty::Pretty;
 use super::protocol::Protocol;
 use super::signals::Signals;
-use super::{Format, options, terminal};
+use super::{Format, options, slot, terminal};
 
 /// What `stream` is told.
 #[derive(Args)]
@@ -23,7 +23,7 @@ use super::{Format, options, terminal};
         Ctrl-C and SIGTERM end the stream cleanly."
 )]
 pub(crate) struct Arguments {
-    /// Replication slot, made with plugin pgoutput
+    /// Replication slot with plugin pgoutput
     #[arg(
         long,
         env = "PGOUTPUT_SLOT",
@@ -31,6 +31,20 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     slot: String,
+    /// Makes the slot if it is missing: yes; or temporary: a new one that is gone afterwards
+    #[arg(
+        long,
+        env = "PGOUTPUT_CREATE_SLOT",
+        value_name = "WHICH",
+        hide_env_values = true
+    )]
+    #[arg(num_args = 0..=1, require_equals = true)]
+    #[arg(
+        default_value = "no",
+        default_missing_value = "yes",
+        hide_default_value = true
+    )]
+    create_slot: CreateSlot,
     /// Publication; may be repeated, or separated by commas in the environment
     #[arg(
         long,
@@ -84,8 +98,10 @@ enum Output {
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
     let mut config = arguments
         .connection
-        .stream_config(given)?
-        .slot(&arguments.slot);
+        .config(given)?
+        .slot(&arguments.slot)
+        .create_slot(arguments.create_slot)
+        .on_slot_wait(slot::notice_wait);
     for publication in publications(&arguments, given) {
         config = config.publication(publication);
     }

@@ -97,6 +97,19 @@ pub(crate) fn fit(text: &str, columns_max: usize) -> Cow<'_, str> {
     Cow::Owned(kept.chain(std::iter::once('…')).collect())
 }
 
+/// Bytes in the unit that reads best.
+pub(crate) fn bytes_text(bytes: i64) -> String {
+    let mut rest = bytes;
+    for unit in ["bytes", "KiB", "MiB", "GiB"] {
+        // As pg_size_pretty does, whole numbers of up to five digits.
+        if rest.unsigned_abs() < 10_240 {
+            return format!("{rest} {unit}");
+        }
+        rest /= 1024;
+    }
+    format!("{rest} TiB")
+}
+
 fn steers(c: char) -> bool {
     // Besides control characters: those that turn the direction of what follows.
     c.is_control()
@@ -132,6 +145,21 @@ mod tests {
         assert_eq!(fit("prices", 5), "pric…");
         assert_eq!(fit("高橋花子", 6), "高橋…");
         assert_eq!(columns("高橋a"), 5);
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_reads_best() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (-1, "-1 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 KiB"),
+            (16 << 20, "16 MiB"),
+            (3 << 40, "3072 GiB"),
+            (i64::MAX, "8388607 TiB"),
+        ] {
+            assert_eq!(bytes_text(bytes), text);
+        }
     }
 
     #[test]
