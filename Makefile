@@ -68,6 +68,10 @@ test-damage: ## Every prefix and every flipped byte of every vector: minutes.
 test-large: build ## A transaction of 2 GB through the command: its memory and its files.
 	$(PYTHON) tests/large_transaction.py
 
+.PHONY: test-versions
+test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), and a table.
+	$(PYTHON) tests/versions.py $(VERSIONS)
+
 .PHONY: fuzz
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
 	scripts/fuzz $(or $(SECONDS),600) $(if $(KEEP),--keep)

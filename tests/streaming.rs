@@ -173,12 +173,18 @@ async fn streamed_transactions_give_the_events_they_give_in_one_piece() {
     let expected = all_told(place.config().streaming(Streaming::Off), count).await;
     assert_eq!(expected[1][6]["op"], "m");
     assert_eq!(expected[count - 1][5]["id"], 30_000);
+    let version = "SELECT current_setting('server_version_num')::int";
+    let parallel = if place.value::<i32>(version).await < 160_000 {
+        Streaming::On
+    } else {
+        Streaming::Parallel
+    };
     let folder = Folder::new(place.name);
     let spilling = || spilling(&place, &folder).stash_memory_max_bytes(10_000);
     for (name, config) in [
         ("by default", place.config()),
         ("on", place.config().streaming(Streaming::On)),
-        ("parallel", place.config().streaming(Streaming::Parallel)),
+        ("parallel", place.config().streaming(parallel)),
         ("from files", spilling()),
         ("in binary, from files", spilling().binary(true)),
         (

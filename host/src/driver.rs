@@ -280,6 +280,10 @@ impl Driver {
             let silence = self.config.receive_timeout;
             let received = match tokio::time::timeout(silence, receiver.receive()).await {
                 Ok(Ok(received)) => received,
+                // Before PostgreSQL 18, a publication that is gone ends the connection.
+                Ok(Err(error)) if error.sqlstate() == Some("42704") => {
+                    return End::Failed(self.check().await.err().unwrap_or(error));
+                }
                 Ok(Err(error)) => return End::Failed(error),
                 Err(_) => return End::Failed(self.silent()),
             };

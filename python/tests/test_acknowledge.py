@@ -42,8 +42,10 @@ async def redelivered(database: Database) -> list[int]:
 async def test_manual_without_acknowledging_everything_comes_again(table: Database) -> None:
     before = table.confirmed_lsn()
     async with table.reader(auto_acknowledge=False) as reader:
-        assert await ids(reader, 3) == [1, 2, 3]
-    assert table.confirmed_lsn() == before
+        messages = await take(reader, 3)
+        assert [message.after["id"] for message in messages] == [1, 2, 3]
+    # Servers before 15 send transactions that change nothing, such as CREATE TABLE.
+    assert before <= table.confirmed_lsn() < messages[0].source["lsn"]
     assert await redelivered(table) == [1, 2, 3]
 
 

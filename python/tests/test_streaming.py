@@ -38,6 +38,7 @@ def insert(database: Database) -> None:
         {"origin": "none"},
         {"two_phase": True, "origin": "any"},
     ],
+    ids=["default", "off", "on", "parallel", "origin", "two_phase"],
 )
 async def test_the_messages_are_the_same(database: Database, asked: dict[str, Any]) -> None:
     prepare(database)
