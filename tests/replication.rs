@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use pgoutput_decoder_host::{Config, Error, ErrorClass, Event, Lsn, Position, SlotProblem, Stream};
+use pgoutput_decoder_host::{
+    Config, Error, ErrorClass, Event, Lsn, Position, Reconnect, SlotProblem, Stream,
+};
 use pgoutput_decoder_tests::Server;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -18,6 +20,8 @@ use tokio_postgres::{Client, NoTls};
 /// Long enough for the slowest machine, short enough to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+mod doctor;
+mod doctor_server;
 mod slots;
 mod streaming;
 mod trouble;

@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     login: Login,
     /// 0 where the server does not say.
     server_major: u32,
+    /// The process that serves us, as whom we connected to has it.
+    process_id: Option<i32>,
     message_max_bytes: usize,
 }
 
@@ -68,10 +70,16 @@ impl Connection {
             address: config.address(),
             login: config.login(),
             server_major: 0,
+            process_id: None,
             message_max_bytes: config.message_max_bytes,
         };
         connection.log_in(config).await?;
         Ok(connection)
+    }
+
+    /// The process that serves us, as the greeting had it.
+    pub(crate) fn process_id(&self) -> Option<i32> {
+        self.process_id
     }
 
     /// Asks who the server is.
@@ -175,6 +183,9 @@ impl Connection {
                 Reply::Message(Message::ReadyForQuery(_)) => return Ok(()),
                 Reply::Message(Message::ErrorResponse(body)) => {
                     return Err(server_error(&body, doing, &self.login));
+                }
+                Reply::Message(Message::BackendKeyData(body)) => {
+                    self.process_id = Some(body.process_id());
                 }
                 Reply::Message(Message::ParameterStatus(body))
                     if body.name().is_ok_and(|name| name == "server_version") =>
