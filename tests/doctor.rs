@@ -15,7 +15,7 @@ pub(super) fn finding<'r>(report: &'r Report, code: &str) -> &'r Finding {
 
 /// The finding, which must be as bad as that.
 pub(super) async fn found(config: &Config, code: &str, level: Level) -> Finding {
-    let report = diagnose(config).await;
+    let report = diagnose(config).await.unwrap();
     let finding = finding(&report, code);
     assert_eq!(finding.level, level, "{finding:?}");
     finding.clone()
@@ -45,7 +45,7 @@ pub(super) async fn major(sql: &Client) -> i32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_wrong_with_what_is_right() {
     let place = Place::new("doctor_right", SHOP).await;
-    let report = diagnose(&place.config()).await;
+    let report = diagnose(&place.config()).await.unwrap();
     assert!(report.reachable);
     assert_eq!(report.count(Level::Error), 0, "{report:?}");
     assert_eq!(report.count(Level::Unknown), 0, "{report:?}");
@@ -57,7 +57,7 @@ async fn nothing_is_wrong_with_what_is_right() {
     }
     // Without slot and publication, what can be said of the server alone.
     let config = Config::parse(&place.url).unwrap().database(place.name);
-    let report = diagnose(&config).await;
+    let report = diagnose(&config).await.unwrap();
     assert!(report.find("wal-level").is_some());
     for code in ["slot", "slot-lag", "publication", "replica-identity"] {
         assert!(report.find(code).is_none(), "{code}");
@@ -173,7 +173,7 @@ async fn what_is_wrong_with_publications_is_found_and_mended() {
         if code == "column-lists-differ" {
             config = config.publication("q");
         } else {
-            let report = diagnose(&config).await;
+            let report = diagnose(&config).await.unwrap();
             let before = finding(&report, code);
             assert_eq!(before.level, Level::Ok, "{before:?}");
         }
@@ -201,7 +201,7 @@ async fn what_a_role_may_not_is_found_and_mended() {
     let roles = "DROP ROLE IF EXISTS \"Doctor\"; CREATE ROLE \"Doctor\" LOGIN PASSWORD 'hunter2'";
     place.run(roles).await;
     let config = place.config().user("Doctor").password("hunter2");
-    let report = diagnose(&config).await;
+    let report = diagnose(&config).await.unwrap();
     assert!(!format!("{report:?}").contains("hunter2"));
     let refused = finding(&report, "replication-connection");
     assert_eq!(refused.level, Level::Error);
@@ -224,7 +224,7 @@ async fn what_a_role_may_not_is_found_and_mended() {
         .await;
 
     let wrong = place.config().user("Doctor").password("wrong");
-    let report = diagnose(&wrong).await;
+    let report = diagnose(&wrong).await.unwrap();
     assert!(!report.reachable);
     let [refused] = &report.findings[..] else {
         panic!("{report:?}")

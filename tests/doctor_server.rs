@@ -154,7 +154,9 @@ async fn too_little_of_what_takes_a_restart_is_found_and_mended() {
     server.restart("fast").await;
 
     let config = || Config::parse(&server.url).unwrap().database("doctor_full");
-    let report = diagnose(&config().slot("doctor_other").publication("p")).await;
+    let report = diagnose(&config().slot("doctor_other").publication("p"))
+        .await
+        .unwrap();
     for code in ["wal-senders", "replication-slots"] {
         assert_eq!(finding(&report, code).level, Level::Ok, "{report:?}");
     }
@@ -211,7 +213,14 @@ async fn a_slot_that_falls_behind_is_found_before_it_is_lost() {
     set(&place.sql, "max_slot_wal_keep_size = '1MB'").await;
     let gone = async {
         let code = "slot-wal-left";
-        while diagnose(&place.config()).await.find(code).unwrap().level != Level::Error {
+        while diagnose(&place.config())
+            .await
+            .unwrap()
+            .find(code)
+            .unwrap()
+            .level
+            != Level::Error
+        {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -283,7 +292,7 @@ async fn a_standby_is_found_and_mended() {
     let config = Config::parse(&standby.url).unwrap().database(primary.name);
     let config = config.slot(primary.name).publication("p");
     let there = async {
-        while !diagnose(&config).await.reachable {
+        while !diagnose(&config).await.unwrap().reachable {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -299,7 +308,7 @@ async fn a_standby_is_found_and_mended() {
     mend(&sql, &finding).await;
     found(&config, "standby", Level::Ok).await;
     // No check asks what a standby cannot answer.
-    let report = diagnose(&config).await;
+    let report = diagnose(&config).await.unwrap();
     assert_eq!(report.count(Level::Unknown), 0, "{report:?}");
     found(&primary.config(), "standby", Level::Ok).await;
 }

@@ -17,7 +17,7 @@ async fn without_slot(name: &'static str) -> Place {
 
 impl Place {
     async fn slots(&self) -> Slots {
-        Slots::connect(self.config()).await.unwrap()
+        Slots::connect(&self.config()).await.unwrap()
     }
 
     /// Whether there is a slot of its name.

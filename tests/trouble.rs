@@ -215,7 +215,7 @@ async fn hints_say_what_to_do() {
     );
     let config = Config::parse(&url).unwrap().slot("s").publication("p");
     let (hint, error) = refused(config).await;
-    assert!(matches!(error, Error::Connection { .. }), "{error:?}");
+    assert!(matches!(error, Error::Authentication { .. }), "{error:?}");
     assert!(hint.contains("password"), "{hint}");
     assert_eq!(error.class(), ErrorClass::Server);
 

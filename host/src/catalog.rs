@@ -1,18 +1,17 @@
 //! Questions to the server's catalogs: types and relations for the decoder, slots and publications
 //! for the stream. One ordinary connection, opened when it is needed and again when it is lost.
 
-use std::error::Error as _;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
 use crate::config::Config;
-use crate::connection::{PINNED, no_password};
+use crate::connection::{Connection, Connector, Endpoint, Place, Purpose, late};
 use crate::engine::{
     Attribute, ColumnFacts, Facts, Question, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
 };
@@ -20,15 +19,16 @@ use crate::error::{CONNECTING, Error, Login, hint_for};
 
 /// The catalog connection.
 pub(crate) struct Catalog {
-    config: tokio_postgres::Config,
-    address: String,
+    connector: Arc<Connector>,
     pub(crate) database: String,
     login: Login,
-    has_password: bool,
     /// Whether the decoder has a use for columns' defaults.
     wants_defaults: bool,
-    connect_timeout: Duration,
     client: Option<Client>,
+    /// Where `client` leads.
+    at: Option<Place>,
+    /// Where the stream is, once there is one.
+    stream_at: Option<Place>,
     ended: watch::Receiver<bool>,
 }
 
@@ -37,39 +37,40 @@ pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Catalog {
     /// Connects to nothing yet.
-    pub(crate) fn new(config: &Config) -> Self {
-        let mut postgres = tokio_postgres::Config::new();
-        let pinned: Vec<_> = PINNED
-            .iter()
-            .chain(&PATIENCE)
-            .map(|(name, value)| format!("-c {name}={value}"))
-            .collect();
-        postgres
-            .host(&config.host)
-            .port(config.port)
-            .user(&config.user)
-            .dbname(&config.database)
-            .application_name(&config.application_name)
-            .options(pinned.join(" "))
-            .keepalives_idle(KEEPALIVE)
-            .ssl_mode(SslMode::Disable);
-        if let Some(password) = &config.password {
-            postgres.password(&password.0);
-        }
+    pub(crate) fn new(config: &Config, connector: Arc<Connector>) -> Self {
         Self {
-            config: postgres,
-            address: config.address(),
-            database: config.database.clone(),
-            login: config.login(),
-            has_password: config.password.is_some(),
+            database: connector.database().to_owned(),
+            login: connector.login(),
             wants_defaults: config
-                .decoder_options()
+                .decoder_options(connector.database())
                 .iter()
                 .any(|(name, value)| name == "format" && value != "native"),
-            connect_timeout: config.connect_timeout,
+            connector,
             client: None,
+            at: None,
+            stream_at: None,
             ended: watch::channel(true).1,
         }
+    }
+
+    /// Where it is connected to.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.at.as_ref().map(|place| &place.endpoint)
+    }
+
+    /// A replication connection to the same server.
+    pub(crate) async fn replication(&self) -> Result<Connection, Error> {
+        Connection::open(&self.connector, self.endpoint()).await
+    }
+
+    /// Asks from now on the server the stream is on; whether that is another one than before.
+    pub(crate) fn follow(&mut self, stream_at: Place) -> bool {
+        let moved = self.at.as_ref().map(|at| &at.started) != Some(&stream_at.started);
+        if moved {
+            self.client = None;
+        }
+        self.stream_at = Some(stream_at);
+        moved
     }
 
     /// What the catalogs have of a relation and of types. What is gone is not in the answer.
@@ -142,25 +143,38 @@ impl Catalog {
     /// Opens the connection anew.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
         self.client = None;
-        let limit = self.connect_timeout;
-        match tokio::time::timeout(limit, self.open_untimed()).await {
-            Ok(opened) => opened,
-            Err(_) => Err(self.late(CONNECTING, limit)),
-        }
-    }
-
-    async fn open_untimed(&mut self) -> Result<(), Error> {
-        let connected = self.config.connect(NoTls).await;
-        let (client, connection) = connected.map_err(|error| self.error(&error, CONNECTING))?;
+        let session = match &self.stream_at {
+            Some(place) => {
+                let session = self.connector.open_at(&place.endpoint, Purpose::Catalog);
+                session.await?
+            }
+            None => self.connector.open(Purpose::Catalog).await?,
+        };
+        let endpoint = session.endpoint().clone();
+        let (client, connection) = session.into_client().await?;
         let (ending, ended) = watch::channel(false);
         tokio::spawn(async move {
-            // What was wrong with it, the next query says.
-            let _ = connection.await;
+            connection.await;
             ending.send_replace(true);
         });
-        let unlimited = client.batch_execute(NEVER_IDLE).await;
-        unlimited.map_err(|error| self.error(&error, CONNECTING))?;
+        let prepared = tokio::time::timeout(QUERY_MAX, client.query_typed(PREPARE, &[])).await;
+        let rows = match prepared {
+            Ok(rows) => rows.map_err(|error| self.error(&error, CONNECTING))?,
+            Err(_) => return Err(late(self.connector.address(), CONNECTING, QUERY_MAX)),
+        };
+        let started = rows.first().map(|row| self.get(row, 0)).transpose()?;
+        let place = Place {
+            endpoint,
+            started: started.unwrap_or_default(),
+        };
+        if let Some(stream_at) = &self.stream_at
+            && stream_at.started != place.started
+        {
+            let text = "another server answers there than the one that streams";
+            return Err(self.failed(CONNECTING, io::ErrorKind::ConnectionAborted, text));
+        }
         self.client = Some(client);
+        self.at = Some(place);
         self.ended = ended;
         Ok(())
     }
@@ -180,7 +194,7 @@ impl Catalog {
             Ok(Err(error)) => Err(self.error(&error, doing)),
             Err(_) => {
                 self.client = None;
-                Err(self.late(doing, QUERY_MAX))
+                Err(late(self.connector.address(), doing, QUERY_MAX))
             }
         }
     }
@@ -305,38 +319,24 @@ impl Catalog {
         if error.is_closed() {
             return self.lost(doing);
         }
-        let cause = error.source();
+        let cause = std::error::Error::source(error);
         if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
-            let io = io::Error::new(io.kind(), io.to_string());
-            return Error::Connection {
-                address: self.address.clone(),
-                doing,
-                io,
-            };
-        }
-        if !self.has_password && doing == CONNECTING {
-            return no_password(self.address.clone());
+            return self.failed(doing, io.kind(), &io.to_string());
         }
         let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
         Error::protocol(format!("{doing}: {error}{cause}"))
     }
 
-    pub(crate) fn late(&self, doing: &'static str, limit: Duration) -> Error {
-        let text = format!("no answer within {} s", limit.as_secs_f32());
-        let io = io::Error::new(io::ErrorKind::TimedOut, text);
-        Error::Connection {
-            address: self.address.clone(),
-            doing,
-            io,
-        }
+    fn lost(&self, doing: &'static str) -> Error {
+        let kind = io::ErrorKind::ConnectionAborted;
+        self.failed(doing, kind, "the connection was lost")
     }
 
-    fn lost(&self, doing: &'static str) -> Error {
-        let io = io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was lost");
+    fn failed(&self, doing: &'static str, kind: io::ErrorKind, text: &str) -> Error {
         Error::Connection {
-            address: self.address.clone(),
+            address: self.connector.address(),
             doing,
-            io,
+            io: io::Error::new(kind, text),
         }
     }
 }
@@ -347,18 +347,12 @@ const QUERY_MAX: Duration = Duration::from_mins(1);
 /// How long to wait before opening the connection again, when it could not be.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// An idle connection whose peer is silently gone is noticed after about so long.
-const KEEPALIVE: Duration = Duration::from_mins(1);
-
-/// The limits of a role's or database's own sessions do not fit a stream. `pg_get_expr` locks the
-/// table whose default it prints, from 18 on: whoever keeps it locked must not stop the stream.
-const PATIENCE: [(&str, &str); 2] = [("lock_timeout", "2s"), ("statement_timeout", "0")];
-
-/// Settings that came with 14 and 17, where the server has them.
-const NEVER_IDLE: &str = "
-SELECT pg_catalog.set_config(s.name, '0', false)
-FROM pg_catalog.pg_settings s
-WHERE s.name IN ('idle_session_timeout', 'transaction_timeout')";
+/// When the server was started; and the settings that came with 14 and 17, where it has them.
+const PREPARE: &str = "
+SELECT pg_catalog.pg_postmaster_start_time()::text,
+       (SELECT count(pg_catalog.set_config(s.name, '0', false))
+        FROM pg_catalog.pg_settings s
+        WHERE s.name IN ('idle_session_timeout', 'transaction_timeout'))";
 
 const RELATION: &str = "
 SELECT n.nspname::text, c.relname::text,

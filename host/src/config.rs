@@ -1,31 +1,45 @@
 //! What a stream is told before it starts: parsed once, valid thereafter.
 
+mod parameters;
+mod parse;
+mod password;
+mod pgpass;
+mod server;
+mod service;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connection::Connector;
 use crate::engine::{EngineKind, Limits};
-use crate::error::{Error, Login};
+use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::protocol::{Origin, Streaming, Wishes};
 use crate::slots::SlotWait;
 use crate::stash::{self, StashLimits};
 use crate::stream::Stream;
 
+use self::parameters::Parameters;
+pub(crate) use self::password::Cause;
+pub use self::password::Password;
+pub(crate) use self::pgpass::{Found, look_up};
+pub(crate) use self::server::{
+    ChannelBinding, File, Host, Roots, Server, SslMode, TargetSessionAttrs, TlsSettings,
+};
+use self::server::{Environment, Sources};
+
 /// What to connect to, what to stream and how. Made by [`Config::new`] or [`Config::parse`],
 /// completed by the methods below, used up by [`Config::connect`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens until it connects"]
 pub struct Config {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) user: String,
-    pub(crate) password: Option<Secret>,
-    pub(crate) database: String,
-    pub(crate) application_name: String,
-    pub(crate) connect_timeout: Duration,
+    parameters: Parameters,
+    /// Counts instead of the parameter.
+    password: Option<Password>,
+    environment: Option<Environment>,
     pub(crate) slot: String,
     pub(crate) publications: Vec<String>,
     pub(crate) create_slot: CreateSlot,
@@ -122,16 +136,16 @@ impl fmt::Debug for Secret {
 }
 
 impl Config {
-    /// The defaults of libpq for one database: `localhost:5432`, user `postgres`, no password.
+    /// One database, everything else as libpq has it by default: the user is whoever runs this,
+    /// the password comes from `~/.pgpass`, TLS is used where the server has it. But the host is
+    /// `localhost`, port 5432, where libpq would look for a socket first.
     pub fn new(database: &str) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.put("dbname", database);
         Self {
-            host: "localhost".to_owned(),
-            port: 5432,
-            user: "postgres".to_owned(),
+            parameters,
             password: None,
-            database: database.to_owned(),
-            application_name: "pgoutput-decoder".to_owned(),
-            connect_timeout: Duration::from_secs(10),
+            environment: None,
             slot: String::new(),
             publications: Vec::new(),
             create_slot: CreateSlot::No,
@@ -151,87 +165,104 @@ impl Config {
         }
     }
 
-    /// Parses a connection URL: `postgresql://user:password@host:port/database?parameter=value`,
-    /// every part percent-decoded and optional. Parameters: `application_name`, `connect_timeout`
-    /// (seconds; 0 waits for ever), `sslmode` (`disable`, `allow` or `prefer`), and `host`, `port`,
-    /// `user`, `password`, `dbname` for those who rather write them there.
+    /// Parses a connection string as libpq does: a URL,
+    /// `postgresql://user:password@host:port,host:port/database?parameter=value`, every part
+    /// percent-decoded and optional; or `host=a,b dbname=shop password='p w'`. The parameters are
+    /// libpq's, and so is their meaning: several hosts with `target_session_attrs` and
+    /// `load_balance_hosts`, Unix sockets, `service`, `passfile`, `sslmode` and everything else
+    /// about TLS, `channel_binding`, `require_auth`, and more. Those for which there is no support
+    /// (GSSAPI, OAuth, `sslcrldir`, `requirepeer` and a few others) are refused.
+    ///
+    /// What differs: `connect_timeout` is 10 s unless given, and holds from the first packet until
+    /// the login is done; without a host it is `localhost`; a file that is named must be there; and
+    /// a password in clear is sent through TLS or a Unix socket only, unless `require_auth` names
+    /// `password`.
     ///
     /// # Errors
     /// [`Error::Configuration`] naming the part that cannot be understood; it never quotes the
-    /// URL, which may hold a password.
-    pub fn parse(url: &str) -> Result<Self, Error> {
-        let rest = url
-            .strip_prefix("postgresql://")
-            .or_else(|| url.strip_prefix("postgres://"))
-            .ok_or_else(|| Error::configuration("url", "postgresql://… is expected"))?;
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        // The password may hold an '@' that is not encoded: the last one ends it.
-        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = match login.split_once(':') {
-            Some((user, password)) => (user, Some(password)),
-            None => (login, None),
-        };
-        let mut config = Self::new("");
-        config.set_address(address)?;
-        if !user.is_empty() {
-            config.user = percent_decode("user", user)?;
-        }
-        if let Some(password) = password {
-            config.password = Some(Secret(percent_decode("password", password)?));
-        }
-        config.database = percent_decode("database", database)?;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Error::configuration("url", "a parameter is written name=value"))?;
-            config.set_parameter(name, percent_decode(name, value)?)?;
-        }
-        if config.database.is_empty() {
-            config.database.clone_from(&config.user);
-        }
-        Ok(config)
+    /// string, which may hold a password.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Ok(Self {
+            parameters: parse::parse(text)?,
+            ..Self::new("")
+        })
     }
 
-    /// Host name, address, or the directory of the server's socket where it starts with `/`.
+    /// Takes what is not given otherwise from libpq's environment variables, as they are now:
+    /// `PGHOST`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`, `PGSERVICE` and so on. Nothing else reads
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for one that cannot be what it is set to.
+    pub fn environment(mut self) -> Result<Self, Error> {
+        let parameters = Parameters::of_environment(|name| std::env::var(name).ok())?;
+        let system_directory = std::env::var_os("PGSYSCONFDIR").map(PathBuf::from);
+        self.environment = Some(Environment {
+            parameters,
+            system_directory,
+        });
+        Ok(self)
+    }
+
+    /// One of libpq's connection parameters by its name: `config.parameter("sslmode", "require")`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for one there is not, or that cannot have this value.
+    pub fn parameter(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        if name == "password" {
+            self.password = None;
+        }
+        self.parameters.set(name, value)?;
+        Ok(self)
+    }
+
+    /// Whether libpq has a connection parameter of this name.
+    pub fn is_parameter(name: &str) -> bool {
+        parameters::is_known(name)
+    }
+
+    /// Host name, address, or the directory of the server's socket where it starts with `/`; or
+    /// several of them between commas, which are tried in order.
     pub fn host(mut self, host: &str) -> Self {
-        host.clone_into(&mut self.host);
+        self.parameters.put("host", host);
         self
     }
 
     /// TCP port; default 5432.
     pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
+        self.parameters.put("port", &port.to_string());
         self
     }
 
     /// Role to log in as.
     pub fn user(mut self, user: &str) -> Self {
-        user.clone_into(&mut self.user);
+        self.parameters.put("user", user);
         self
     }
 
-    /// Password of the role. Never printed.
-    pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(Secret(password.to_owned()));
+    /// Password of the role, or whom to ask for it: [`Password::ask`]. Never printed.
+    pub fn password(mut self, password: impl Into<Password>) -> Self {
+        self.password = Some(password.into());
         self
     }
 
-    /// Database the slot belongs to.
+    /// Database the slot belongs to; by default the one named as the role.
     pub fn database(mut self, database: &str) -> Self {
-        database.clone_into(&mut self.database);
+        self.parameters.put("dbname", database);
         self
     }
 
     /// What `pg_stat_replication.application_name` shows.
     pub fn application_name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.application_name);
+        self.parameters.put("application_name", name);
         self
     }
 
-    /// Time for one attempt to connect, log in and start streaming; default 10 s.
+    /// Time for one attempt to connect to one address and log in, and then for starting to stream;
+    /// default 10 s, zero is for ever.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        let seconds = timeout.as_secs_f64().to_string();
+        self.parameters.put("connect_timeout", &seconds);
         self
     }
 
@@ -387,42 +418,40 @@ impl Config {
     /// starting up is asked again, for at most a minute.
     pub async fn connect(self) -> Result<Stream, Error> {
         self.check()?;
-        Stream::connect(self).await
+        let connector = Connector::new(self.server()?);
+        Stream::connect(self, connector).await
     }
 
-    /// `host:port`, or the socket's path: for messages.
-    pub(crate) fn address(&self) -> String {
-        if self.host.starts_with('/') {
-            return format!("{}/.s.PGSQL.{}", self.host, self.port);
-        }
-        if self.host.contains(':') {
-            return format!("[{}]:{}", self.host, self.port);
-        }
-        format!("{}:{}", self.host, self.port)
+    /// An ordinary session on the server, made by the same rules as the stream's: for what the
+    /// commands ask of it.
+    #[doc(hidden)]
+    pub async fn client(&self) -> Result<tokio_postgres::Client, Error> {
+        Connector::new(self.server()?).client().await
+    }
+
+    /// Where to connect, everything considered.
+    pub(crate) fn server(&self) -> Result<Server, Error> {
+        Server::new(&Sources {
+            given: &self.parameters,
+            password: self.password.as_ref(),
+            environment: self.environment.as_ref(),
+            home: std::env::home_dir().as_deref(),
+            user: &|| whoami::username().ok(),
+        })
     }
 
     /// The decoder's options with our defaults for those not given.
-    pub(crate) fn decoder_options(&self) -> Vec<(String, String)> {
+    pub(crate) fn decoder_options(&self, database: &str) -> Vec<(String, String)> {
         let given = self.options.iter();
         let mut options: Vec<_> = given
             .map(|(name, value)| (name.clone(), value.0.clone()))
             .collect();
-        for (name, value) in [
-            ("format", "native"),
-            ("database.dbname", self.database.as_str()),
-        ] {
+        for (name, value) in [("format", "native"), ("database.dbname", database)] {
             if !options.iter().any(|(known, _)| known == name) {
                 options.push((name.to_owned(), value.to_owned()));
             }
         }
         options
-    }
-
-    pub(crate) fn login(&self) -> Login {
-        Login {
-            user: self.user.clone(),
-            database: self.database.clone(),
-        }
     }
 
     /// What the decoder may use.
@@ -434,12 +463,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let mut texts = vec![
-            ("host", &self.host),
-            ("user", &self.user),
-            ("database", &self.database),
-            ("slot", &self.slot),
-        ];
+        let mut texts = vec![("slot", &self.slot)];
         if self.publications.is_empty() {
             return Err(Error::configuration(
                 "publication",
@@ -455,18 +479,6 @@ impl Config {
                 return Err(Error::configuration(setting, "must not hold a zero byte"));
             }
         }
-        let password = self
-            .password
-            .as_ref()
-            .map_or("", |password| password.0.as_str());
-        if password.contains('\0') || self.application_name.contains('\0') {
-            let setting = if password.contains('\0') {
-                "password"
-            } else {
-                "application_name"
-            };
-            return Err(Error::configuration(setting, "must not hold a zero byte"));
-        }
         if self.stash_directory_given {
             let usable = stash::check(&self.stash.directory);
             usable.map_err(|io| {
@@ -481,155 +493,11 @@ impl Config {
         }
         Ok(())
     }
-
-    fn set_address(&mut self, address: &str) -> Result<(), Error> {
-        if address.contains(',') {
-            return Err(Error::configuration(
-                "host",
-                "one host is expected, not a list",
-            ));
-        }
-        let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-            let (host, port) = rest
-                .split_once(']')
-                .ok_or_else(|| Error::configuration("host", "'[' without ']'"))?;
-            (host, port.strip_prefix(':').unwrap_or(port))
-        } else {
-            address.rsplit_once(':').unwrap_or((address, ""))
-        };
-        if !host.is_empty() {
-            self.host = percent_decode("host", host)?;
-        }
-        if !port.is_empty() {
-            self.port = parse_port(port)?;
-        }
-        Ok(())
-    }
-
-    fn set_parameter(&mut self, name: &str, value: String) -> Result<(), Error> {
-        match name {
-            "application_name" => self.application_name = value,
-            "connect_timeout" => {
-                let seconds = value
-                    .parse()
-                    .map_err(|_| Error::configuration(name, "a number of seconds is expected"))?;
-                // libpq: 0 waits for ever. A year is as good and fits every clock.
-                let seconds = if seconds == 0 { 31_536_000 } else { seconds };
-                self.connect_timeout = Duration::from_secs(seconds);
-            }
-            "dbname" => self.database = value,
-            "host" => self.host = value,
-            "password" => self.password = Some(Secret(value)),
-            "port" => self.port = parse_port(&value)?,
-            "sslmode" if matches!(value.as_str(), "disable" | "allow" | "prefer") => {}
-            "sslmode" => {
-                return Err(Error::configuration(
-                    name,
-                    "this version speaks no TLS: disable, allow or prefer is expected",
-                ));
-            }
-            "user" => self.user = value,
-            _ => {
-                return Err(Error::configuration(
-                    name,
-                    "not a known parameter; known are application_name, connect_timeout, dbname, \
-                     host, password, port, sslmode and user",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, Error> {
-    match text.parse() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(Error::configuration(
-            "port",
-            "a number from 1 to 65535 is expected",
-        )),
-    }
-}
-
-/// Decodes `%XX`; `part` names what is decoded in the error.
-fn percent_decode(part: &str, text: &str) -> Result<String, Error> {
-    let invalid =
-        || Error::configuration(part, "'%' starts two hexadecimal digits; write % as %25");
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_first_chunk::<2>().ok_or_else(invalid)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| invalid())?;
-        if digits.starts_with('+') {
-            return Err(invalid());
-        }
-        decoded.push(u8::from_str_radix(digits, 16).map_err(|_| invalid())?);
-        rest = tail;
-    }
-    String::from_utf8(decoded).map_err(|_| Error::configuration(part, "must be UTF-8"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parses_urls_as_libpq_does() {
-        let config = Config::parse("postgresql://ann:p%40ss@db.example:6543/shop").unwrap();
-        assert_eq!((config.host.as_str(), config.port), ("db.example", 6543));
-        assert_eq!(
-            (config.user.as_str(), config.database.as_str()),
-            ("ann", "shop")
-        );
-        assert_eq!(config.password.as_ref().unwrap().0, "p@ss");
-
-        let config = Config::parse("postgres://").unwrap();
-        assert_eq!((config.host.as_str(), config.port), ("localhost", 5432));
-        assert_eq!(
-            (config.user.as_str(), config.database.as_str()),
-            ("postgres", "postgres")
-        );
-
-        let config = Config::parse("postgresql://ann@[::1]:1234/?connect_timeout=3").unwrap();
-        assert_eq!((config.host.as_str(), config.port), ("::1", 1234));
-        assert_eq!(config.database, "ann");
-        assert_eq!(config.connect_timeout, Duration::from_secs(3));
-        assert_eq!(config.address(), "[::1]:1234");
-
-        let config = Config::parse("postgresql:///d?host=/run/pg&application_name=a%20b").unwrap();
-        assert_eq!(config.address(), "/run/pg/.s.PGSQL.5432");
-        assert_eq!(config.application_name, "a b");
-
-        let config = Config::parse("postgresql://a:b@c@h/d").unwrap();
-        assert_eq!(config.password.unwrap().0, "b@c");
-    }
-
-    #[test]
-    fn refuses_what_it_does_not_understand_without_quoting_it() {
-        for url in [
-            "mysql://ann:hunter2@h/d",
-            "postgresql://ann:hunter2%zz@h/d",
-            "postgresql://ann:hunter2@h:0/d",
-            "postgresql://ann:hunter2@h:port/d",
-            "postgresql://ann:hunter2@h,i/d",
-            "postgresql://ann:hunter2@[::1/d",
-            "postgresql://ann:hunter2@h/d?sslmode=require",
-            "postgresql://ann:hunter2@h/d?nonsense=1",
-            "postgresql://ann:hunter2@h/d?flag",
-        ] {
-            let error = Config::parse(url).unwrap_err();
-            assert!(
-                matches!(error, Error::Configuration { .. }),
-                "{url}: {error:?}"
-            );
-            assert!(!error.to_string().contains("hunter2"), "{error}");
-        }
-    }
 
     #[test]
     fn debug_hides_the_password() {
@@ -645,7 +513,7 @@ mod tests {
         let config = Config::new("shop")
             .option("format", "native")
             .option("format", "debezium");
-        let options = config.decoder_options();
+        let options = config.decoder_options("shop");
         let expected = [("format", "debezium"), ("database.dbname", "shop")];
         assert!(
             options

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::{Catalog, Parameter};
 use crate::config::Config;
+use crate::connection::Connector;
 use crate::error::{Error, ErrorClass};
 
 mod access;
@@ -90,23 +91,29 @@ pub fn codes() -> impl Iterator<Item = &'static str> {
 
 /// Asks the server of `config` everything that matters to a stream. Checks of the slot and of the
 /// publications are made where `config` names them. Changes nothing; opens two connections.
-pub async fn diagnose(config: &Config) -> Report {
-    let login = config.login();
+///
+/// # Errors
+/// [`Error::Configuration`] where `config` names no server. One that cannot be reached is a
+/// finding.
+pub async fn diagnose(config: &Config) -> Result<Report, Error> {
+    let connector = Connector::new(config.server()?);
+    let login = connector.login();
     let mut report = Report {
-        address: config.address(),
+        address: connector.address(),
         database: login.database,
         role: login.user,
         reachable: false,
         findings: Vec::new(),
     };
-    let mut catalog = Catalog::new(config);
+    let limit = connector.connect_timeout();
+    let mut catalog = Catalog::new(config, connector);
     let patient = match admit(config, &mut catalog).await {
         Ok(patient) => patient,
         Err(error) => {
             report
                 .findings
                 .push(access::unreachable(&error).finding(access::CONNECTION));
-            return report;
+            return Ok(report);
         }
     };
     report.reachable = true;
@@ -128,10 +135,12 @@ pub async fn diagnose(config: &Config) -> Report {
         .findings
         .push(Verdict::ok("open").finding(access::CONNECTION));
     // Last, so that its walsender is not counted, and shown first.
-    report.findings.extend(access::replication(config).await);
+    report
+        .findings
+        .extend(access::replication(&catalog, limit).await);
     report.findings.append(&mut findings);
     report.findings.push(clock.finding(access::CLOCK));
-    report
+    Ok(report)
 }
 
 fn tables() -> impl Iterator<Item = &'static Check> {
@@ -170,20 +179,13 @@ async fn examine(
     check: &Check,
 ) -> Result<Option<Verdict>, Error> {
     let Config {
-        slot,
-        publications,
-        application_name,
-        ..
+        slot, publications, ..
     } = patient.config;
     let sql = format!(
         "SELECT coalesce(jsonb_agg(to_jsonb(answer)), '[]')::text FROM ({}) AS answer",
         check.question
     );
-    let parameters: [Parameter<'_>; 3] = [
-        (slot, Type::TEXT),
-        (publications, Type::TEXT_ARRAY),
-        (application_name, Type::TEXT),
-    ];
+    let parameters: [Parameter<'_>; 2] = [(slot, Type::TEXT), (publications, Type::TEXT_ARRAY)];
     let answered = match catalog.query(&sql, &parameters).await {
         Ok(rows) => match rows.first() {
             Some(row) => catalog.get::<String>(row, 0),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::connection::{Connection, Identity};
+use crate::connection::{Connection, Connector, Identity, Place, late};
 use crate::engine::{Engine, EngineError};
 use crate::error::{CONNECTING, Error, SlotProblem};
 use crate::lsn::Lsn;
@@ -31,6 +31,7 @@ mod slot;
 /// The receive task.
 pub(crate) struct Driver {
     config: Config,
+    connector: Arc<Connector>,
     shared: Arc<Shared>,
     batches: mpsc::Sender<Result<Batch, Error>>,
     catalog: Catalog,
@@ -67,12 +68,14 @@ impl Driver {
     /// Checks everything that can be checked, and starts streaming.
     pub(crate) async fn connect(
         config: Config,
+        connector: Arc<Connector>,
         shared: Arc<Shared>,
         batches: mpsc::Sender<Result<Batch, Error>>,
     ) -> Result<(Self, Link), Error> {
-        let engine = open_engine(&config)?;
+        let engine = open_engine(&config, &connector)?;
         let mut driver = Self {
-            catalog: Catalog::new(&config),
+            catalog: Catalog::new(&config, Arc::clone(&connector)),
+            connector,
             stash: Stash::new(config.stash.clone()),
             replay: None,
             config,
@@ -264,7 +267,7 @@ impl Driver {
         let text = "the last acknowledgement could not be sent: its events will come again";
         let io = io::Error::new(io::ErrorKind::NotConnected, text);
         Err(Error::Connection {
-            address: self.config.address(),
+            address: self.connector.address(),
             doing: "confirming",
             io,
         })
@@ -345,7 +348,15 @@ impl Driver {
         } else {
             None
         };
-        let link = self.link(session).await?;
+        let connection = match session {
+            Some(session) => session,
+            None => self.catalog.replication().await?,
+        };
+        let (link, place) = self.link(connection).await?;
+        if self.catalog.follow(place) {
+            // What was looked at before was another server's.
+            self.check().await?;
+        }
         self.handed = self.handed.max(before);
         Ok(link)
     }
@@ -364,7 +375,7 @@ impl Driver {
         self.slot_gone()?;
         self.forget_undecided();
         let saved = self.engine.save();
-        self.engine = open_engine(&self.config)?;
+        self.engine = open_engine(&self.config, &self.connector)?;
         // One that broke down cannot be asked: the server describes every relation again.
         if let Ok(saved) = saved {
             self.engine.restore(&saved)?;
@@ -389,7 +400,9 @@ impl Driver {
 
     /// A connection to the server and slot the stream began with, or an error.
     async fn checked_link(&mut self) -> Result<Link, Error> {
-        let link = self.link(None).await?;
+        let connection = Connection::open(&self.connector, None).await?;
+        let (link, place) = self.link(connection).await?;
+        self.catalog.follow(place);
         // Looked at while we hold it: nobody else can move it any more.
         let slot = self.check().await?;
         let confirmed = self.shared.feedback().confirmed();
@@ -406,29 +419,21 @@ impl Driver {
         Ok(link)
     }
 
-    /// A connection that streams, within the time the configuration allows; `session` is used where
-    /// the slot lives in it.
-    async fn link(&mut self, session: Option<Connection>) -> Result<Link, Error> {
-        let limit = self.config.connect_timeout;
-        if let Ok(link) = tokio::time::timeout(limit, self.link_untimed(session)).await {
-            return link;
+    /// Makes a connection stream, within the time the configuration allows, and says where it
+    /// leads.
+    async fn link(&mut self, connection: Connection) -> Result<(Link, Place), Error> {
+        let place = connection.place();
+        let limit = self.connector.connect_timeout();
+        match tokio::time::timeout(limit, self.start(connection)).await {
+            Ok(link) => Ok((link?, place)),
+            Err(_) => Err(late(self.connector.address(), CONNECTING, limit)),
         }
-        let text = format!("no answer within {} s", limit.as_secs_f32());
-        Err(Error::Connection {
-            address: self.config.address(),
-            doing: CONNECTING,
-            io: io::Error::new(io::ErrorKind::TimedOut, text),
-        })
     }
 
-    async fn link_untimed(&mut self, session: Option<Connection>) -> Result<Link, Error> {
-        let mut connection = match session {
-            Some(session) => session,
-            None => Connection::open(&self.config).await?,
-        };
+    async fn start(&mut self, mut connection: Connection) -> Result<Link, Error> {
         let identity = connection.identify_system().await?;
         self.recognize(identity)?;
-        let patience = connection.wal_sender_timeout().await?;
+        let patience = connection.wal_sender_timeout();
         let start = self.shared.feedback().from();
         let (receiver, sender) = connection.start_replication(&self.config, start).await?;
         // The server asks after half of its patience: it need not.
@@ -507,7 +512,7 @@ impl Driver {
     fn lost(&self, kind: io::ErrorKind, text: &'static str) -> Error {
         let io = io::Error::new(kind, text);
         Error::Connection {
-            address: self.config.address(),
+            address: self.connector.address(),
             doing: "streaming",
             io,
         }
@@ -539,8 +544,9 @@ async fn confirm(
     }
 }
 
-fn open_engine(config: &Config) -> Result<Engine, EngineError> {
-    Engine::open_within(config.limits(), config.engine, &config.decoder_options())
+fn open_engine(config: &Config, connector: &Connector) -> Result<Engine, EngineError> {
+    let options = config.decoder_options(connector.database());
+    Engine::open_within(config.limits(), config.engine, &options)
 }
 
 /// Before the first event of any stream.

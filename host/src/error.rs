@@ -3,6 +3,8 @@
 
 use std::io;
 
+use crate::config::Cause;
+use crate::connection::{AuthenticationProblem, TlsProblem};
 use crate::engine::{DecodeError, EngineError};
 use crate::lsn::Lsn;
 use crate::records::{Position, RecordError};
@@ -19,6 +21,14 @@ pub enum Error {
         asked: String,
         /// The last event delivered, if there was one.
         delivered: Option<Position>,
+    },
+    /// A login that was not gone through with: by our own rules, or for lack of a password.
+    #[error("logging in at {address}: {problem}")]
+    Authentication {
+        /// `host:port`, or the path of the socket.
+        address: String,
+        /// What was wrong.
+        problem: AuthenticationProblem,
     },
     /// A setting that is missing or cannot be what it was given as.
     #[error("{setting}: {reason}")]
@@ -55,6 +65,21 @@ pub enum Error {
         /// What happened.
         error: EngineError,
     },
+    /// None of several hosts will do.
+    #[error("none of the hosts will do: {}", list_text(.tried))]
+    Hosts {
+        /// Why not, of one after the other.
+        tried: Vec<Error>,
+    },
+    /// The callback that was to give a password failed.
+    #[error("logging in at {address}: the password's callback failed")]
+    Password {
+        /// `host:port`, or the path of the socket.
+        address: String,
+        /// What it failed with.
+        #[source]
+        error: Cause,
+    },
     /// What the server sent is not the replication protocol.
     #[error("replication protocol: {reason}")]
     Protocol {
@@ -88,6 +113,18 @@ pub enum Error {
         hint: Option<String>,
         /// What was tried, for example "logging in".
         doing: &'static str,
+    },
+    /// A server of another kind than `target_session_attrs` asks for.
+    #[error(
+        "the server at {address} is {found}, and target_session_attrs={wanted} asks for others"
+    )]
+    SessionAttributes {
+        /// `host:port`, or the path of the socket.
+        address: String,
+        /// `target_session_attrs`
+        wanted: &'static str,
+        /// What it is: for people.
+        found: &'static str,
     },
     /// The server is not the one the stream began with.
     #[error(
@@ -135,6 +172,14 @@ pub enum Error {
         expected: u32,
         /// `timeline` now.
         found: u32,
+    },
+    /// No TLS, or none with somebody who can be trusted.
+    #[error("TLS with the server at {address}: {problem}")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What was wrong.
+        problem: TlsProblem,
     },
     /// Frames of a transaction that is not decided yet cannot be kept. Nothing of it, or behind
     /// it, was confirmed.
@@ -255,16 +300,25 @@ impl Error {
                 error: EngineError::Memory { .. },
                 ..
             } => ErrorClass::Caller,
-            // A login without its password, a socket that may not be used.
+            // A socket that may not be used.
             Self::Connection { io, .. } if io.kind() == io::ErrorKind::PermissionDenied => {
                 ErrorClass::Server
             }
-            Self::Connection { .. } => ErrorClass::Transient,
+            // What the callback gets its passwords from may be back in a moment.
+            Self::Connection { .. } | Self::Password { .. } | Self::SessionAttributes { .. } => {
+                ErrorClass::Transient
+            }
+            Self::Hosts { tried } => {
+                let mut classes = tried.iter().map(Self::class);
+                let lasting = classes.find(|class| *class == ErrorClass::Transient);
+                lasting.unwrap_or(ErrorClass::Server)
+            }
             Self::Ended | Self::Engine(_) | Self::EngineAt { .. } | Self::Records(_) => {
                 ErrorClass::Bug
             }
             Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
-            Self::Decoding(_)
+            Self::Authentication { .. }
+            | Self::Decoding(_)
             | Self::Protocol { .. }
             | Self::PublicationNotFound { .. }
             | Self::Server { .. }
@@ -273,6 +327,7 @@ impl Error {
             | Self::SlotNotFound { .. }
             | Self::SlotUnusable { .. }
             | Self::TimelineChanged { .. }
+            | Self::Tls { .. }
             | Self::WalLevel { .. } => ErrorClass::Server,
         }
     }
@@ -294,9 +349,9 @@ impl Error {
             Self::Connection {
                 address, doing, io, ..
             } if *doing == CONNECTING => Some(connection_hint(address, io)),
-            Self::Connection { io, .. } if io.kind() == io::ErrorKind::PermissionDenied => {
-                Some("give the role's password, or let the server trust it in pg_hba.conf".into())
-            }
+            Self::Authentication { problem, .. } => problem.hint().map(str::to_owned),
+            Self::Hosts { tried } => tried.iter().find_map(Self::hint),
+            Self::Tls { problem, .. } => problem.hint().map(str::to_owned),
             Self::EngineAt {
                 error: EngineError::Memory { .. },
                 ..
@@ -458,6 +513,11 @@ fn stash_hint(error: &StashError) -> &'static str {
              transactions itself"
         }
     }
+}
+
+fn list_text(errors: &[Error]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 fn hint_text(hint: Option<&str>) -> String {

@@ -41,7 +41,8 @@ pub mod engine;
 pub mod records;
 pub mod slots;
 
-pub use config::{Config, CreateSlot, Reconnect};
+pub use config::{Config, CreateSlot, Password, Reconnect};
+pub use connection::{AuthenticationProblem, TlsProblem};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};

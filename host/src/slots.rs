@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::connection::Connector;
 use crate::error::{Error, SlotProblem};
 
 mod create;
@@ -15,7 +16,6 @@ pub use create::{Blocker, NewSlot, SlotWait};
 
 /// The slots of a server. Made by [`Slots::connect`].
 pub struct Slots {
-    config: Config,
     catalog: Catalog,
 }
 
@@ -92,10 +92,11 @@ impl Slots {
     ///
     /// # Errors
     /// As [`Config::connect`] for what concerns the connection.
-    pub async fn connect(config: Config) -> Result<Self, Error> {
-        let mut catalog = Catalog::new(&config);
+    pub async fn connect(config: &Config) -> Result<Self, Error> {
+        let connector = Connector::new(config.server()?);
+        let mut catalog = Catalog::new(config, connector);
         catalog.open().await?;
-        Ok(Self { config, catalog })
+        Ok(Self { catalog })
     }
 
     /// All slots of the server, physical ones and those of other databases included, by name.
@@ -130,7 +131,7 @@ impl Slots {
         new: &NewSlot,
         on_wait: impl Fn(&SlotWait) + Send + Sync,
     ) -> Result<SlotInfo, Error> {
-        let made = create(&self.config, &mut self.catalog, new, &on_wait).await?;
+        let made = create(&mut self.catalog, new, &on_wait).await?;
         let info = self.show(new.name()).await;
         // A temporary one is gone with its session.
         drop(made);

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::connection::Connector;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::feedback::Feedback;
@@ -58,7 +59,7 @@ pub(crate) struct Clock {
 
 impl Stream {
     /// For [`Config::connect`], which has checked the configuration.
-    pub(crate) async fn connect(config: Config) -> Result<Self, Error> {
+    pub(crate) async fn connect(config: Config, connector: Arc<Connector>) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             feedback: Mutex::new(Feedback::new(config.start_lsn, config.status_interval)),
             wake: Notify::new(),
@@ -66,7 +67,8 @@ impl Stream {
             clock: Clock::start(),
         });
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
-        let (mut driver, link) = Driver::connect(config, Arc::clone(&shared), sender).await?;
+        let (mut driver, link) =
+            Driver::connect(config, connector, Arc::clone(&shared), sender).await?;
         let ignored_options = driver.ignored_options()?;
         let driver = Some(tokio::spawn(driver.run(link)));
         Ok(Self {

@@ -8,9 +8,9 @@ use clap::{ArgMatches, Args};
 use pgoutput_decoder_host::Stream;
 use pgoutput_decoder_host::records::{Batch, Event};
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use super::connection::{self, Connection};
+use super::connection::Connection;
 use super::failure::Failure;
 use super::pretty::Pretty;
 use super::shop::{Books, Shop, TABLES, Tally};
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
 
 /// Runs the demo, and removes what it made however it ends.
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
-    let sql = arguments.connection.sql_config(given)?;
-    let config = arguments.connection.stream_config(given)?;
+    let config = arguments.connection.config(given)?;
+    let sql = config.clone().application_name("pgoutput-decoder demo");
     let config = config.slot(SLOT).publication(PUBLICATION);
     // Debezium's envelope, with the two of its options that make it pleasant to read.
     let config = config
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         .option("time.precision.mode", "isostring")
         .option("topic.prefix", "demo");
 
-    let client = connect(&sql).await?;
+    let client = sql.client().await?;
     let mut screen = Screen::new();
     remove(&client).await?;
     let watched = async {
@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
             "making the demo's schema",
             client.batch_execute(&setup()).await,
         )?;
-        let shop = connect(&sql).await?;
+        let shop = sql.client().await?;
         let path = format!("SET search_path = {SCHEMA}");
         doing("opening the shop", shop.batch_execute(&path).await)?;
         let shop = doing("opening the shop", Shop::open(shop).await)?;
@@ -74,17 +74,6 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
 /// The schema of `examples/setup_postgres.sql` under names of the demo's own.
 fn setup() -> String {
     include_str!("../../../examples/setup_postgres.sql").replace("ecommerce", SCHEMA)
-}
-
-async fn connect(config: &tokio_postgres::Config) -> Result<Client, Failure> {
-    let connected = config.connect(NoTls).await;
-    let (client, connection) = connected.map_err(|source| {
-        let address = connection::address(config);
-        Failure::Connect { address, source }
-    })?;
-    // It ends with the client; what goes wrong with it, the client's next call says.
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// Removes what this or an earlier demo made.

@@ -47,14 +47,14 @@ pub(crate) struct Arguments {
 
 /// Examines and reports.
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<ExitCode, Failure> {
-    let mut config = arguments.connection.stream_config(given)?;
+    let mut config = arguments.connection.config(given)?;
     if let Some(slot) = &arguments.slot {
         config = config.slot(slot);
     }
     for publication in publications(&arguments.publication, given) {
         config = config.publication(publication);
     }
-    let report = diagnose(&arguments.protocol.apply(config)).await;
+    let report = diagnose(&arguments.protocol.apply(config)).await?;
     let mut out = io::stdout().lock();
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(io::Error::from)?;

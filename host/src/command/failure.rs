@@ -18,11 +18,6 @@ use super::terminal::{self, Style};
 pub(crate) enum Failure {
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    #[error("connecting to the server at {address}: {}", server_text(.source))]
-    Connect {
-        address: String,
-        source: tokio_postgres::Error,
-    },
     #[error("{doing}: {}", server_text(.source))]
     Database {
         doing: &'static str,
@@ -84,11 +79,7 @@ impl Failure {
         let mut text = self.to_string();
         let mut cause = match self {
             // Said already, in the server's words.
-            Self::Connect { source, .. } | Self::Database { source, .. }
-                if source.as_db_error().is_some() =>
-            {
-                None
-            }
+            Self::Database { source, .. } if source.as_db_error().is_some() => None,
             _ => self.source(),
         };
         while let Some(error) = cause {
@@ -103,7 +94,7 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Connect { source, .. } | Self::Database { source, .. } => database_hint(source),
+            Self::Database { source, .. } => database_hint(source),
             Self::Missing { .. } | Self::Mismatch { .. } => {
                 Some("this must not happen: please report it with the output above".to_owned())
             }

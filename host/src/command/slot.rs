@@ -131,7 +131,7 @@ pub(crate) fn notice_wait(wait: &SlotWait) {
 }
 
 async fn connect(connection: &Connection, given: &ArgMatches) -> Result<Slots, Failure> {
-    Ok(Slots::connect(connection.stream_config(given)?).await?)
+    Ok(Slots::connect(&connection.config(given)?).await?)
 }
 
 async fn create(arguments: &Create, given: &ArgMatches) -> Result<(), Failure> {

@@ -98,7 +98,7 @@ enum Output {
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
     let mut config = arguments
         .connection
-        .stream_config(given)?
+        .config(given)?
         .slot(&arguments.slot)
         .create_slot(arguments.create_slot)
         .on_slot_wait(slot::notice_wait);

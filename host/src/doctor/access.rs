@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::Finding;
 use super::check::{Answer, Check, Patient, Verdict};
 use crate::catalog::Catalog;
-use crate::config::Config;
-use crate::connection::Connection;
 use crate::error::Error;
 use crate::stream::Clock;
 
@@ -68,10 +66,9 @@ pub(super) fn unreachable(error: &Error) -> Verdict {
 }
 
 /// Opens a replication connection, and looks whether it ends at PostgreSQL itself.
-pub(super) async fn replication(config: &Config) -> [Finding; 2] {
-    let limit = config.connect_timeout;
+pub(super) async fn replication(catalog: &Catalog, limit: Duration) -> [Finding; 2] {
     let asking = async {
-        let mut connection = Connection::open(config).await?;
+        let mut connection = catalog.replication().await?;
         let identity = connection.identify_system().await?;
         let row = connection.row(PROCESS, "asking who serves us").await?;
         Ok::<_, Error>((identity, row, connection.process_id()))
@@ -256,6 +253,7 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::big
 mod tests {
     use super::super::Level;
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn clocks_may_differ_by_what_the_network_takes() {

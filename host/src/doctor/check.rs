@@ -11,8 +11,8 @@ pub(super) struct Check {
     pub(super) code: &'static str,
     /// The major version from which on it makes sense; 0 for all.
     pub(super) since: u32,
-    /// A query with $1 the slot's name, $2 the publications' and $3 our `application_name`. Names
-    /// are found in `pg_catalog` alone.
+    /// A query with $1 the slot's name and $2 the publications'. Names are found in `pg_catalog`
+    /// alone.
     pub(super) question: &'static str,
     /// What its rows mean; `None` where there is nothing to judge.
     pub(super) judge: fn(&Patient<'_>, &Answer) -> Option<Verdict>,

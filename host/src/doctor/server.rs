@@ -60,7 +60,8 @@ pub(super) const CHECKS: &[Check] = &[
         since: 0,
         question: "
             SELECT current_setting('synchronous_standby_names') AS names,
-                   current_setting('synchronous_commit') IN ('off', 'local') AS off, $3 AS ours",
+                   current_setting('synchronous_commit') IN ('off', 'local') AS off,
+                   current_setting('application_name') AS ours",
         judge: synchronous_standby_names,
     },
     Check {

@@ -42,7 +42,7 @@ pub(super) const CHECKS: &[Check] = &[
         question: "
             SELECT s.active, s.active_pid, a.application_name AS application,
                    coalesce(host(a.client_addr), 'this machine') AS address,
-                   a.application_name = $3 AS ours,
+                   a.application_name = current_setting('application_name') AS ours,
                    to_jsonb(s) ->> 'inactive_since' AS since
             FROM pg_replication_slots s
             LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid

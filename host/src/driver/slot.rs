@@ -31,7 +31,7 @@ impl Driver {
         // One made before its publication is of no use, and would keep WAL all the same.
         self.catalog.publications(&config.publications).await?;
         let notice = &*config.on_slot_wait.0;
-        let session = match slots::create(config, &mut self.catalog, &new, notice).await {
+        let session = match slots::create(&mut self.catalog, &new, notice).await {
             // duplicate_object: somebody else was quicker, which is as good.
             Err(error)
                 if error.sqlstate() == Some("42710") && config.create_slot == CreateSlot::Yes =>

@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use crate::catalog::Catalog;
-use crate::config::Config;
 use crate::connection::Connection;
 use crate::error::{Error, quote_literal};
 use crate::protocol::since;
@@ -172,16 +171,13 @@ impl fmt::Display for SlotWait {
 
 /// Makes it. The session it was made in, which a temporary one lives and is used in, is returned.
 pub(crate) async fn create(
-    config: &Config,
     catalog: &mut Catalog,
     new: &NewSlot,
     on_wait: &(dyn Fn(&SlotWait) + Send + Sync),
 ) -> Result<Connection, Error> {
     let server = Server::of(catalog).await?;
     let sql = new.sql(&server)?;
-    let limit = config.connect_timeout;
-    let opening = tokio::time::timeout(limit, open(config));
-    let (mut connection, pid) = opening.await.map_err(|_| catalog.late(CREATING, limit))??;
+    let (mut connection, pid) = open(catalog).await?;
     let waiting = async {
         let mut waited = Duration::ZERO;
         let mut wait = WAIT_FIRST;
@@ -210,8 +206,8 @@ pub(crate) async fn create(
 }
 
 /// A session whose process is known, which waits as long as it takes and not for nothing.
-async fn open(config: &Config) -> Result<(Connection, i32), Error> {
-    let mut connection = Connection::open(config).await?;
+async fn open(catalog: &Catalog) -> Result<(Connection, i32), Error> {
+    let mut connection = catalog.replication().await?;
     let row = connection.row(SESSION, CREATING).await?;
     let pid = row.into_iter().next().flatten();
     let pid = pid.and_then(|text| text.parse().ok());

@@ -1,0 +1,114 @@
+//! Sockets: the only file that opens one.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rand::seq::SliceRandom;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio_rustls::client::TlsStream;
+
+use crate::config::{Host, Server};
+
+pub(crate) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// What the protocol runs over.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf);
+}
+
+impl Transport for TcpStream {
+    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (read, write) = (*self).into_split();
+        (Box::new(read), Box::new(write))
+    }
+}
+
+impl Transport for UnixStream {
+    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (read, write) = (*self).into_split();
+        (Box::new(read), Box::new(write))
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (read, write) = tokio::io::split(*self);
+        (Box::new(read), Box::new(write))
+    }
+}
+
+/// Where a socket leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    /// A path, or with `@` a name without a file.
+    Unix(String),
+}
+
+/// A socket that leads to the server.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Address {
+    /// Where `host` is: as many places as its name has addresses.
+    pub(super) async fn resolve(host: &Host, shuffle: bool) -> io::Result<Vec<Self>> {
+        if host.is_socket() {
+            return Ok(vec![Self::Unix(host.address())]);
+        }
+        let name = host.address.as_ref().unwrap_or(&host.name);
+        let found = lookup_host((name.as_str(), host.port)).await?;
+        let mut addresses: Vec<_> = found.map(Self::Tcp).collect();
+        if addresses.is_empty() {
+            let text = "the host's name has no address";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        if shuffle {
+            addresses.shuffle(&mut rand::rng());
+        }
+        Ok(addresses)
+    }
+
+    pub(super) async fn connect(&self, server: &Server) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(address) => {
+                let socket = TcpStream::connect(address).await?;
+                // A status must not wait for the acknowledgement of the one before.
+                socket.set_nodelay(true)?;
+                watch(&socket, server)?;
+                Ok(Socket::Tcp(socket))
+            }
+            Self::Unix(path) => {
+                let path = match path.strip_prefix('@') {
+                    Some(name) => format!("\0{name}"),
+                    None => path.clone(),
+                };
+                Ok(Socket::Unix(UnixStream::connect(path).await?))
+            }
+        }
+    }
+}
+
+/// Has the system notice a peer that is silently gone.
+fn watch(socket: &TcpStream, server: &Server) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    if let Some(keepalive) = server.keepalive {
+        let mut watch = TcpKeepalive::new().with_time(keepalive.idle);
+        if let Some(interval) = keepalive.interval {
+            watch = watch.with_interval(interval);
+        }
+        if let Some(count) = keepalive.count {
+            watch = watch.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&watch)?;
+    }
+    #[cfg(target_os = "linux")]
+    if server.tcp_user_timeout.is_some() {
+        socket.set_tcp_user_timeout(server.tcp_user_timeout)?;
+    }
+    Ok(())
+}
