@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use pgoutput_decoder_host::{Config, Error, ErrorClass, Event, Lsn, Position, SlotProblem, Stream};
+use pgoutput_decoder_host::{
+    Config, Error, ErrorClass, Event, Lsn, Position, Reconnect, SlotProblem, Stream,
+};
 use pgoutput_decoder_tests::Server;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -21,6 +23,8 @@ use clearing::{drop_database, drop_slot};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 mod clearing;
+mod doctor;
+mod doctor_server;
 mod slots;
 mod streaming;
 mod trouble;

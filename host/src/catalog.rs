@@ -32,7 +32,8 @@ pub(crate) struct Catalog {
     ended: watch::Receiver<bool>,
 }
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+/// A query's parameter with its type.
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Catalog {
     /// Connects to nothing yet.

@@ -88,6 +88,11 @@ impl Connection {
         self.session.wire.row(sql, doing).await
     }
 
+    /// The process that serves us, as whom we connected to has it.
+    pub(crate) fn process_id(&self) -> Option<i32> {
+        self.session.key.map(|(process_id, _)| process_id)
+    }
+
     /// Which server it is.
     pub(crate) fn place(&self) -> Place {
         Place {

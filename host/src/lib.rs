@@ -36,6 +36,7 @@ mod stash;
 mod stream;
 
 pub mod capture;
+pub mod doctor;
 pub mod engine;
 pub mod records;
 pub mod slots;

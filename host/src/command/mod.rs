@@ -3,6 +3,7 @@
 mod connection;
 mod decode;
 mod demo;
+mod doctor;
 mod failure;
 mod json_lines;
 mod options;
@@ -37,6 +38,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Stream(stream::Arguments),
+    Doctor(doctor::Arguments),
     Slot(slot::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
@@ -60,27 +62,38 @@ impl Format {
     }
 }
 
-/// Runs the command line of this process: 0 done, 1 failed, 2 wrong usage.
+/// Runs the command line of this process: 0 done, 1 failed, 2 wrong usage; `doctor` has a code of
+/// its own for a server that cannot be reached.
 pub(crate) fn run() -> ExitCode {
     let matches = CommandLine::command().get_matches();
     let result = CommandLine::from_arg_matches(&matches)
         .map_err(|error| Failure::Usage(error.format(&mut CommandLine::command())))
         .and_then(|line| match line.command {
-            Command::Decode(arguments) => decode::run(&arguments),
+            Command::Decode(arguments) => decode::run(&arguments).map(done),
             Command::Demo(arguments) => {
-                runtime()?.block_on(demo::run(arguments, subcommand(&matches)))
+                let given = subcommand(&matches);
+                runtime()?.block_on(demo::run(arguments, given)).map(done)
+            }
+            Command::Doctor(arguments) => {
+                runtime()?.block_on(doctor::run(arguments, subcommand(&matches)))
             }
             Command::Slot(arguments) => {
-                runtime()?.block_on(slot::run(arguments, subcommand(&matches)))
+                let given = subcommand(&matches);
+                runtime()?.block_on(slot::run(arguments, given)).map(done)
             }
             Command::Stream(arguments) => {
-                runtime()?.block_on(stream::run(arguments, subcommand(&matches)))
+                let given = subcommand(&matches);
+                runtime()?.block_on(stream::run(arguments, given)).map(done)
             }
         });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 fn subcommand(matches: &clap::ArgMatches) -> &clap::ArgMatches {

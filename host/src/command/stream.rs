@@ -102,7 +102,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         .slot(&arguments.slot)
         .create_slot(arguments.create_slot)
         .on_slot_wait(slot::notice_wait);
-    for publication in publications(&arguments, given) {
+    for publication in publications(&arguments.publication, given) {
         config = config.publication(publication);
     }
     if let Some(lsn) = arguments.start_lsn {
@@ -218,12 +218,12 @@ async fn reader_gone() {
 }
 
 /// Those of the flags, each as it is; or those of the environment, between commas.
-fn publications<'a>(
-    arguments: &'a Arguments,
+pub(super) fn publications<'a>(
+    names: &'a [String],
     given: &ArgMatches,
 ) -> Box<dyn Iterator<Item = &'a str> + 'a> {
     use clap::parser::ValueSource;
-    let names = arguments.publication.iter().map(String::as_str);
+    let names = names.iter().map(String::as_str);
     if given.value_source("publication") == Some(ValueSource::EnvVariable) {
         return Box::new(names.flat_map(|list| list.split(',')));
     }
