@@ -1,13 +1,48 @@
 """The extension module. Import its names from `pgoutput_decoder`."""
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, final
+from typing import Any, Literal, TypedDict, Unpack, final
 
 from .unchanged import Unchanged
 
 __all__ = ["LogicalReplicationReader", "Messages", "ReplicationMessage", "message_to_debezium_json"]
+
+class _Parameters(TypedDict, total=False):
+    """libpq's connection parameters that have no argument of their own."""
+
+    application_name: str
+    channel_binding: Literal["disable", "prefer", "require"]
+    client_encoding: str
+    connect_timeout: float | str
+    fallback_application_name: str
+    gssencmode: Literal["disable", "prefer"]
+    hostaddr: str
+    keepalives: bool | int
+    keepalives_count: int
+    keepalives_idle: int
+    keepalives_interval: int
+    load_balance_hosts: Literal["disable", "random"]
+    passfile: str | PathLike[str]
+    require_auth: str
+    service: str
+    servicefile: str | PathLike[str]
+    ssl_max_protocol_version: Literal["TLSv1.2", "TLSv1.3"]
+    ssl_min_protocol_version: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
+    sslcert: str | PathLike[str]
+    sslcertmode: Literal["disable", "allow"]
+    sslcrl: str | PathLike[str]
+    sslkey: str | PathLike[str]
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+    sslnegotiation: Literal["postgres", "direct"]
+    sslpassword: str
+    sslrootcert: str | PathLike[str]
+    sslsni: bool | int
+    target_session_attrs: Literal[
+        "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
+    ]
+    tcp_user_timeout: int
 
 @final
 class LogicalReplicationReader:
@@ -24,6 +59,12 @@ class LogicalReplicationReader:
 
     publication_name: a name, or a list of them, exactly as PostgreSQL has it (no quotes).
     slot_name: a logical slot with the output plugin pgoutput. It must exist, but see create_slot.
+    host, database, port, user: what is None comes from `dsn`, and else from libpq's environment
+        variables (PGHOST, …) as with psycopg, or its defaults. Several hosts: between commas.
+    password: a str, or a function that returns one, sync (it runs in a thread) or async. It is
+        asked at every connect and reconnect; what it raises is the ConnectionError's `__cause__`.
+        None: `~/.pgpass`.
+    dsn: a connection string, `"postgresql://…"` or `"host=… dbname=…"`.
     start_lsn: where to start, if behind what the slot has confirmed: `"0/16B3748"` or an int.
     auto_acknowledge: acknowledge a message when the next one is asked for, or at the end of
         `async with` if that is left without an exception and no other task failed on the message,
@@ -45,10 +86,10 @@ class LogicalReplicationReader:
     stash_directory: where open transactions are kept beyond 32 MiB; None: the system's directory
         for temporary files. Nothing is left behind, however the process ends.
     stash_max_bytes: what they may take there; None: 16 GiB. More is a ReplicationError.
-
     create_slot: True makes the slot when connecting if it is missing, and waits for the
         transactions that are open then; the log says which. "temporary" makes one that ends with
         the connection and leaves nothing behind: where that breaks, the reader ends with an error.
+    parameters: any other of libpq's connection parameters by its name, like `sslmode`.
 
     Raises ConfigurationError, which is a ValueError, for a setting that cannot be right. What the
     server objects to is raised when connecting: ConnectionError, SlotNotFoundError,
@@ -59,14 +100,15 @@ class LogicalReplicationReader:
         cls,
         publication_name: str | Sequence[str],
         slot_name: str,
-        host: str,
-        database: str,
-        port: int = 5432,
-        user: str = "postgres",
-        password: str = "",
+        host: str | None = None,
+        database: str | None = None,
+        port: int | None = None,
+        user: str | None = None,
+        password: str | Callable[[], str | Awaitable[str]] | None = None,
         start_lsn: str | int | None = None,
         auto_acknowledge: bool = True,
         *,
+        dsn: str | None = None,
         format: Literal["native", "debezium"] = "native",
         decimal: Literal["Decimal", "float", "str"] = "Decimal",
         options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
@@ -77,6 +119,7 @@ class LogicalReplicationReader:
         stash_directory: str | PathLike[str] | None = None,
         stash_max_bytes: int | None = None,
         create_slot: bool | Literal["temporary"] | None = None,
+        **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
     def __aiter__(self) -> Messages: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...

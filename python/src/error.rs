@@ -1,7 +1,7 @@
 //! The host's errors as Python's exceptions: one `match`.
 
 use pgoutput_decoder_host::{EngineError, Error, Lsn};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pyo3::{PyTypeInfo, import_exception};
@@ -22,10 +22,23 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
         Error::Configuration { .. } | Error::Engine(EngineError::Option(_)) => {
             new::<ConfigurationError>(py, error, &attributes)
         }
-        Error::Connection { .. }
+        Error::Authentication { .. }
+        | Error::Connection { .. }
+        | Error::Hosts { .. }
         | Error::Protocol { .. }
         | Error::Server { .. }
+        | Error::SessionAttributes { .. }
+        | Error::Tls { .. }
         | Error::WalLevel { .. } => new::<ConnectionError>(py, error, &attributes),
+        Error::Password { error: cause, .. } => {
+            let raised = new::<ConnectionError>(py, error, &attributes)?;
+            let cause = match cause.downcast_ref::<PyErr>() {
+                Some(cause) => cause.clone_ref(py),
+                None => PyRuntimeError::new_err(cause.to_string()),
+            };
+            raised.set_cause(py, Some(cause));
+            Ok(raised)
+        }
         Error::Decoding(decoding) => {
             attributes.set_item("lsn", Lsn(decoding.lsn).to_string())?;
             attributes.set_item("offset", decoding.offset)?;

@@ -7,6 +7,7 @@ mod awaitable;
 mod error;
 mod message;
 mod number;
+mod password;
 mod pretty;
 mod raw;
 mod reader;

@@ -14,6 +14,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefRef
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error;
 use crate::message::{Rendering, ReplicationMessage};
+use crate::password::Callback;
 use crate::session::{Refused, Session};
 use crate::value::DecimalAs;
 
@@ -126,23 +127,25 @@ impl LogicalReplicationReader {
 impl LogicalReplicationReader {
     #[new]
     #[pyo3(signature = (
-        publication_name, slot_name, host, database, port=5432, user="postgres", password="",
-        start_lsn=None, auto_acknowledge=true, *, format="native", decimal="Decimal", options=None,
+        publication_name, slot_name, host=None, database=None, port=None, user=None, password=None,
+        start_lsn=None, auto_acknowledge=true, *, dsn=None, format="native", decimal="Decimal",
+        options=None,
         streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
-        stash_max_bytes=None, create_slot=None
+        stash_max_bytes=None, create_slot=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
     fn new(
         publication_name: &Bound<'_, PyAny>,
         slot_name: &str,
-        host: &str,
-        database: &str,
-        port: i128,
-        user: &str,
-        password: &str,
+        host: Option<&str>,
+        database: Option<&str>,
+        port: Option<i128>,
+        user: Option<&str>,
+        password: Option<Bound<'_, PyAny>>,
         start_lsn: Option<Bound<'_, PyAny>>,
         auto_acknowledge: bool,
+        dsn: Option<&str>,
         format: &str,
         decimal: &str,
         options: Option<Bound<'_, PyDict>>,
@@ -153,17 +156,20 @@ impl LogicalReplicationReader {
         stash_directory: Option<PathBuf>,
         stash_max_bytes: Option<i128>,
         create_slot: Option<&Bound<'_, PyAny>>,
+        parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let port = u16::try_from(port)
-            .map_err(|_| error::configuration("port", "expected a number from 0 to 65535"))?;
-        let mut config = Config::new(database)
-            .host(host)
-            .port(port)
-            .user(user)
-            .slot(slot_name);
-        if !password.is_empty() {
-            config = config.password(password);
-        }
+        let py = publication_name.py();
+        let named = Named {
+            host,
+            database,
+            port,
+            user,
+            others: parameters,
+        };
+        let description = named.description();
+        let config = named.config(py, dsn)?;
+        let (config, callback) = with_password(config, password)?;
+        let mut config = config.slot(slot_name);
         let publications = strings(publication_name)?;
         for publication in &publications {
             config = config.publication(publication);
@@ -183,7 +189,6 @@ impl LogicalReplicationReader {
             error::configuration("decimal", "expected \"Decimal\", \"float\" or \"str\"")
         })?;
         config = config.option("format", format);
-        let py = publication_name.py();
         let refused = |refused: Error| error::raise(py, &refused);
         if let Some(streaming) = streaming {
             config = config.streaming(streaming.parse().map_err(refused)?);
@@ -213,11 +218,10 @@ impl LogicalReplicationReader {
             config = config.option(&name, &option_value(&value)?);
         }
         Ok(Self {
-            session: Session::new(config, auto_acknowledge),
+            session: Session::new(config, auto_acknowledge, callback),
             rendering: Arc::new(Rendering::new(format == "native", decimal)),
             description: format!(
-                "publication_name={:?}, slot_name={slot_name:?}, host={host:?}, \
-                 database={database:?}, port={port}",
+                "publication_name={:?}, slot_name={slot_name:?}{description}",
                 publications.join(",")
             ),
             task: Mutex::new(None),
@@ -281,6 +285,93 @@ impl LogicalReplicationReader {
     fn __repr__(&self) -> String {
         format!("LogicalReplicationReader({})", self.description)
     }
+}
+
+/// The arguments about where to connect.
+struct Named<'a, 'py> {
+    host: Option<&'a str>,
+    database: Option<&'a str>,
+    port: Option<i128>,
+    user: Option<&'a str>,
+    others: Option<Bound<'py, PyDict>>,
+}
+
+impl Named<'_, '_> {
+    /// They count before `dsn`, and that before the environment.
+    fn config(&self, py: Python<'_>, dsn: Option<&str>) -> PyResult<Config> {
+        let refused = |refused: Error| error::raise(py, &refused);
+        let mut config = Config::parse(dsn.unwrap_or_default())
+            .and_then(Config::environment)
+            .map_err(refused)?;
+        if let Some(host) = self.host {
+            config = config.host(host);
+        }
+        if let Some(database) = self.database {
+            config = config.database(database);
+        }
+        if let Some(port) = self.port {
+            let port = u16::try_from(port)
+                .map_err(|_| error::configuration("port", "expected a number from 1 to 65535"))?;
+            config = config.port(port);
+        }
+        if let Some(user) = self.user {
+            config = config.user(user);
+        }
+        for (name, value) in self.others.iter().flat_map(PyDictMethods::iter) {
+            let name: String = name.extract()?;
+            if !Config::is_parameter(&name) {
+                return Err(PyTypeError::new_err(format!(
+                    "LogicalReplicationReader: unexpected keyword argument {name:?}"
+                )));
+            }
+            if let Ok(on) = value.cast::<PyBool>() {
+                let value = if on.is_true() { "1" } else { "0" };
+                config = config.parameter(&name, value).map_err(refused)?;
+            } else if !value.is_none() {
+                let value = value.str()?;
+                config = config.parameter(&name, value.to_str()?).map_err(refused)?;
+            }
+        }
+        Ok(config)
+    }
+
+    fn description(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in [("host", self.host), ("database", self.database)] {
+            if let Some(value) = value {
+                text = format!("{text}, {name}={value:?}");
+            }
+        }
+        if let Some(port) = self.port {
+            text = format!("{text}, port={port}");
+        }
+        text
+    }
+}
+
+/// A password, or whom to ask for it.
+fn with_password(
+    config: Config,
+    password: Option<Bound<'_, PyAny>>,
+) -> PyResult<(Config, Option<Arc<Callback>>)> {
+    let Some(password) = password.filter(|password| !password.is_none()) else {
+        return Ok((config, None));
+    };
+    if let Ok(text) = password.cast::<PyString>() {
+        let text = text.to_str()?;
+        // 0.1.0's way to say that there is none.
+        if text.is_empty() {
+            return Ok((config, None));
+        }
+        return Ok((config.password(text), None));
+    }
+    if !password.is_callable() {
+        return Err(PyTypeError::new_err(
+            "password: expected a str, or a callable that returns one",
+        ));
+    }
+    let callback = Callback::new(password.unbind());
+    Ok((config.password(callback.password()), Some(callback)))
 }
 
 impl Drop for LogicalReplicationReader {

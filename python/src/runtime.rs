@@ -1,5 +1,5 @@
 //! The two kinds of threads behind every reader of the process: tokio's workers, which never touch
-//! Python, and one that wakes event loops, which does nothing else.
+//! Python, and one that tells event loops what to do, which does nothing else.
 //!
 //! A worker that had to wait for the GIL could not confirm anything meanwhile: Python code that
 //! keeps the GIL for a minute must not make the server drop the connection.
@@ -27,13 +27,23 @@ pub(crate) struct Waiter {
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) runtime: Handle,
-    wake: Sender<Vec<Waiter>>,
+    wake: Sender<Job>,
 }
+
+/// What the thread that tells event loops does.
+enum Job {
+    Wake(Vec<Waiter>),
+    /// A short call.
+    Call(Call),
+    End,
+}
+
+type Call = Box<dyn FnOnce(Python<'_>) + Send>;
 
 struct Threads {
     process: u32,
     runtime: Runtime,
-    wake: Sender<Vec<Waiter>>,
+    wake: Sender<Job>,
     waker: JoinHandle<()>,
 }
 
@@ -68,8 +78,14 @@ impl Link {
     pub(crate) fn wake(&self, waiters: Vec<Waiter>) {
         if !waiters.is_empty() {
             // The receiver lives until the interpreter ends, and then nobody waits any more.
-            let _ = self.wake.send(waiters);
+            let _ = self.wake.send(Job::Wake(waiters));
         }
+    }
+
+    /// Makes a short call into Python. Returns at once and needs no GIL.
+    pub(crate) fn call(&self, call: impl FnOnce(Python<'_>) + Send + 'static) {
+        // As above.
+        let _ = self.wake.send(Job::Call(Box::new(call)));
     }
 }
 
@@ -92,13 +108,16 @@ fn start() -> io::Result<Threads> {
         .thread_name("pgoutput-decoder")
         .enable_all()
         .build()?;
-    let (wake, woken) = mpsc::channel::<Vec<Waiter>>();
+    let (wake, woken) = mpsc::channel::<Job>();
     let waker = thread::Builder::new()
         .name("pgoutput-wake".to_owned())
         .spawn(move || {
-            // An empty message is the last one.
-            for waiters in woken.into_iter().take_while(|waiters| !waiters.is_empty()) {
-                Python::attach(|py| complete(py, waiters));
+            for job in woken {
+                match job {
+                    Job::Wake(waiters) => Python::attach(|py| complete(py, waiters)),
+                    Job::Call(call) => Python::attach(call),
+                    Job::End => return,
+                }
             }
         })?;
     Ok(Threads {
@@ -122,7 +141,7 @@ fn end(py: Python<'_>) {
     }) = ended
     {
         if process == process::id() {
-            let _ = wake.send(Vec::new());
+            let _ = wake.send(Job::End);
             // Were it to have panicked, nobody is left to be told.
             let _ = py.detach(|| waker.join());
             runtime.shutdown_background();

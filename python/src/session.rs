@@ -19,6 +19,7 @@ use pgoutput_decoder_host::{
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
 
+use crate::password::Callback;
 use crate::runtime::{self, Link, Waiter};
 
 /// How long a consumer may take events without giving its event loop a turn.
@@ -29,6 +30,8 @@ const CHANGES_MAX: usize = 65_536;
 
 pub(crate) struct Session {
     auto_acknowledge: bool,
+    /// Who is asked for the password, if it is asked for.
+    password: Option<Arc<Callback>>,
     started: AtomicBool,
     state: Mutex<State>,
     /// Told when `ready` has become free.
@@ -117,9 +120,14 @@ pub(crate) enum Refused {
 }
 
 impl Session {
-    pub(crate) fn new(config: Config, auto_acknowledge: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        auto_acknowledge: bool,
+        password: Option<Arc<Callback>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             auto_acknowledge,
+            password,
             started: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::New(Box::new(config)),
@@ -151,6 +159,9 @@ impl Session {
         }
         // Calls into Python, and so not under the lock.
         let link = runtime::link(py)?;
+        if let Some(password) = &self.password {
+            password.run_here(py, &link)?;
+        }
         let mut state = self.lock();
         if let Phase::New(config) = &state.phase {
             link.runtime

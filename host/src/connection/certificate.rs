@@ -57,9 +57,16 @@ impl Trust {
             }
         } else {
             // The chain is looked at before the name.
-            self.chains
-                .verify_server_cert(end_entity, intermediates, name, &[], now)
-                .map(drop)
+            let verified =
+                self.chains
+                    .verify_server_cert(end_entity, intermediates, name, &[], now);
+            match verified {
+                // One that signed itself is mostly an authority's, which webpki minds first.
+                Err(error) if !is_about_name(&error) && is_self_issued(end_entity) => {
+                    Err(CertificateError::UnknownIssuer.into())
+                }
+                verified => verified.map(drop),
+            }
         };
         match (named, &self.host) {
             (Err(error), None) if is_about_name(&error) => Ok(()),
@@ -180,6 +187,13 @@ fn is_about_name(error: &Error) -> bool {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
         )
     )
+}
+
+fn is_self_issued(certificate: &[u8]) -> bool {
+    parsed(certificate).is_ok_and(|parsed| {
+        let certificate = parsed.tbs_certificate();
+        certificate.issuer() == certificate.subject()
+    })
 }
 
 fn not_for(host: &str, presented: String) -> Option<Error> {
