@@ -18,6 +18,9 @@ use tokio_postgres::{Client, NoTls};
 /// Long enough for the slowest machine, short enough to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+mod failover;
+mod gate;
+mod resume;
 mod slots;
 mod streaming;
 mod trouble;
@@ -651,7 +654,7 @@ async fn a_slot_that_is_dropped_meanwhile_ends_the_stream() {
         .await
         .unwrap()
         .unwrap_err();
-    assert!(matches!(&error, Error::SlotNotFound { .. }), "{error:?}");
+    assert!(matches!(&error, Error::SlotGone { .. }), "{error:?}");
     assert!(stream.next_batch().await.unwrap().is_none());
     stream.stop().await.unwrap();
     place.leave().await;

@@ -8,6 +8,7 @@ mod json_lines;
 mod options;
 mod pretty;
 mod protocol;
+mod resume;
 mod shop;
 mod signals;
 mod slot;
@@ -36,7 +37,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    Stream(stream::Arguments),
+    Stream(Box<stream::Arguments>),
     Slot(slot::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
@@ -74,7 +75,7 @@ pub(crate) fn run() -> ExitCode {
                 runtime()?.block_on(slot::run(arguments, subcommand(&matches)))
             }
             Command::Stream(arguments) => {
-                runtime()?.block_on(stream::run(arguments, subcommand(&matches)))
+                runtime()?.block_on(stream::run(*arguments, subcommand(&matches)))
             }
         });
     match result {
