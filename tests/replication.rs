@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 mod clearing;
 mod doctor;
 mod doctor_server;
+mod failover;
+mod gate;
+mod resume;
 mod slots;
 mod streaming;
 mod trouble;
@@ -643,7 +646,7 @@ async fn a_slot_that_is_dropped_meanwhile_ends_the_stream() {
         .await
         .unwrap()
         .unwrap_err();
-    assert!(matches!(&error, Error::SlotNotFound { .. }), "{error:?}");
+    assert!(matches!(&error, Error::SlotGone { .. }), "{error:?}");
     assert!(stream.next_batch().await.unwrap().is_none());
     stream.stop().await.unwrap();
     place.leave().await;

@@ -87,7 +87,7 @@ async fn a_stream_makes_its_slot_once_and_only_when_asked() {
     }
     let error = timeout(PATIENCE, stream.next_batch()).await.unwrap();
     let error = error.unwrap_err();
-    assert!(matches!(error, Error::SlotNotFound { .. }), "{error:?}");
+    assert!(matches!(error, Error::SlotGone { .. }), "{error:?}");
     assert!(!place.has_slot().await, "a hole");
     stream.stop().await.ok();
     place.leave().await;

@@ -63,14 +63,12 @@ impl Catalog {
         Connection::open(&self.connector, self.endpoint()).await
     }
 
-    /// Asks from now on the server the stream is on; whether that is another one than before.
-    pub(crate) fn follow(&mut self, stream_at: Place) -> bool {
-        let moved = self.at.as_ref().map(|at| &at.started) != Some(&stream_at.started);
-        if moved {
+    /// Asks from now on the server the stream is on.
+    pub(crate) fn follow(&mut self, stream_at: Place) {
+        if self.at.as_ref().map(|at| &at.started) != Some(&stream_at.started) {
             self.client = None;
         }
         self.stream_at = Some(stream_at);
-        moved
     }
 
     /// What the catalogs have of a relation and of types. What is gone is not in the answer.
@@ -138,6 +136,18 @@ impl Catalog {
                 Err(_) => tokio::time::sleep(REOPEN_AFTER).await,
             }
         }
+    }
+
+    /// Whether the connection was lost, or ended by the server.
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Whether the server is a standby.
+    pub(crate) async fn in_recovery(&mut self) -> Result<bool, Error> {
+        let rows = self.query("SELECT pg_catalog.pg_is_in_recovery()", &[]);
+        let rows = rows.await?;
+        rows.first().map_or(Ok(true), |row| self.get(row, 0))
     }
 
     /// Opens the connection anew.

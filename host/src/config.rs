@@ -13,12 +13,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backoff::Reconnect;
 use crate::connection::Connector;
 use crate::engine::{EngineKind, Limits};
 use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::protocol::{Origin, Streaming, Wishes};
+use crate::records::Position;
 use crate::slots::SlotWait;
+use crate::start::Start;
 use crate::stash::{self, StashLimits};
 use crate::stream::Stream;
 
@@ -44,7 +47,7 @@ pub struct Config {
     pub(crate) publications: Vec<String>,
     pub(crate) create_slot: CreateSlot,
     pub(crate) on_slot_wait: SlotWaitNotice,
-    pub(crate) start_lsn: Lsn,
+    pub(crate) start: Option<Start>,
     pub(crate) wishes: Wishes,
     pub(crate) stash: StashLimits,
     /// `stash.directory` is not the default.
@@ -56,28 +59,6 @@ pub struct Config {
     pub(crate) reconnect: Reconnect,
     pub(crate) message_max_bytes: usize,
     pub(crate) memory_max_bytes: usize,
-}
-
-/// How a lost connection is made again: exponential backoff with full jitter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reconnect {
-    /// Upper bound of the first wait; each further one doubles it. Default 100 ms.
-    pub delay_min: Duration,
-    /// Upper bound of every wait. Default 10 s.
-    pub delay_max: Duration,
-    /// Attempts in a row that may fail before the stream gives up with the last error; `None`,
-    /// the default, never gives up, `Some(0)` does not try again at all.
-    pub attempts_max: Option<u32>,
-}
-
-impl Default for Reconnect {
-    fn default() -> Self {
-        Self {
-            delay_min: Duration::from_millis(100),
-            delay_max: Duration::from_secs(10),
-            attempts_max: None,
-        }
-    }
 }
 
 /// Whether a stream makes its slot.
@@ -150,7 +131,7 @@ impl Config {
             publications: Vec::new(),
             create_slot: CreateSlot::No,
             on_slot_wait: SlotWaitNotice::default(),
-            start_lsn: Lsn(0),
+            start: None,
             wishes: Wishes::default(),
             stash: StashLimits::default(),
             stash_directory_given: false,
@@ -292,11 +273,23 @@ impl Config {
         self
     }
 
-    /// Where to start. The server starts at the slot's confirmed LSN where that is later; an LSN
-    /// it has not reached yet is refused. What lies before is confirmed with the first
-    /// acknowledgement or keepalive behind it.
+    /// Passes over everything up to this event: for a consumer that stores the position of the last
+    /// event with what it made of it, and so gets each event once, whatever happens in between.
+    /// Works in the middle of a transaction. What is passed over counts as acknowledged.
+    ///
+    /// The position is compared, never searched for: it is the same whatever the options, as long
+    /// as server and publications are. One that lies behind the server's WAL is refused. Replaces
+    /// [`Config::start_lsn`].
+    pub fn start_position(mut self, position: Position) -> Self {
+        self.start = Some(Start::Position(position));
+        self
+    }
+
+    /// Passes over transactions committed before this LSN, where the slot does not stand behind it
+    /// anyway; an LSN the server has not reached yet is refused. What lies before is confirmed with
+    /// the first acknowledgement or keepalive behind it. Replaces [`Config::start_position`].
     pub fn start_lsn(mut self, lsn: Lsn) -> Self {
-        self.start_lsn = lsn;
+        self.start = Some(Start::Lsn(lsn));
         self
     }
 
@@ -390,9 +383,25 @@ impl Config {
         self
     }
 
-    /// How a lost connection is made again.
-    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
-        self.reconnect = reconnect;
+    /// Upper bound of the waits between attempts to make a lost connection again; default 10 s.
+    /// They are random, up to a bound that doubles from 100 ms, and stays below half a second in
+    /// the first minute of an outage.
+    pub fn reconnect_delay_max(mut self, delay: Duration) -> Self {
+        self.reconnect.delay_max = delay;
+        self
+    }
+
+    /// Attempts in a row to make a lost connection again that may fail before the stream ends with
+    /// the last error; by default it never gives up. 0 does not try again at all.
+    pub fn reconnect_attempts_max(mut self, attempts: u32) -> Self {
+        self.reconnect.attempts_max = Some(attempts);
+        self
+    }
+
+    /// How long they may fail before the stream ends with the last error; by default it never gives
+    /// up.
+    pub fn reconnect_time_max(mut self, time: Duration) -> Self {
+        self.reconnect.time_max = Some(time);
         self
     }
 
@@ -414,8 +423,9 @@ impl Config {
     /// called inside a tokio runtime, whose tasks go on until the stream is stopped or dropped.
     ///
     /// # Errors
-    /// At once for whatever is wrong now, with the SQL that helps; only a server that is still
-    /// starting up is asked again, for at most a minute.
+    /// At once for whatever is wrong now, with the SQL that helps. Only a server that is still
+    /// starting up, and a slot that is in use, as it is by a session of ours that was cut off until
+    /// the server notices, are asked again, for about a minute at most.
     pub async fn connect(self) -> Result<Stream, Error> {
         self.check()?;
         let connector = Connector::new(self.server()?);

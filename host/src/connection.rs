@@ -17,6 +17,7 @@ use postgres_protocol::message::backend::Message;
 
 use crate::config::Config;
 use crate::error::{Error, quote_identifier, quote_literal};
+use crate::identity::{Identity, Lineage};
 use crate::lsn::Lsn;
 use crate::replication::{Receiver, Sender};
 
@@ -40,17 +41,9 @@ pub(crate) struct Connection {
 /// What a streaming connection has to know of its server.
 struct Facts {
     started: String,
+    in_recovery: bool,
     /// Its patience with this session; `None` where it has no end.
     wal_sender_timeout: Option<Duration>,
-}
-
-/// The answer to `IDENTIFY_SYSTEM`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) system_identifier: String,
-    pub(crate) timeline: u32,
-    /// Where its WAL ends.
-    pub(crate) xlogpos: Lsn,
 }
 
 impl Connection {
@@ -69,9 +62,11 @@ impl Connection {
             .await?
             .into_iter();
         let started = row.next().flatten().unwrap_or_default();
+        let in_recovery = row.next().flatten().as_deref() == Some("t");
         let milliseconds = row.next().flatten().and_then(|text| text.parse().ok());
         let facts = Facts {
             started,
+            in_recovery,
             wal_sender_timeout: milliseconds
                 .filter(|&milliseconds| milliseconds > 0)
                 .map(Duration::from_millis),
@@ -102,10 +97,8 @@ impl Connection {
     }
 
     /// Asks who the server is.
-    pub(crate) async fn identify_system(&mut self) -> Result<Identity, Error> {
+    pub(crate) async fn identify(&mut self) -> Result<Identity, Error> {
         let row = self
-            .session
-            .wire
             .row("IDENTIFY_SYSTEM", "identifying the server")
             .await?;
         let mut row = row.into_iter();
@@ -118,11 +111,28 @@ impl Connection {
                 "IDENTIFY_SYSTEM answered without identifier, timeline or end of WAL",
             ));
         };
+        let history = self.history(timeline).await?;
         Ok(Identity {
             system_identifier,
-            timeline,
+            lineage: Lineage::new(timeline, history.as_deref())?,
             xlogpos,
+            in_recovery: self.facts.in_recovery,
+            started_at: self.facts.started.clone(),
         })
+    }
+
+    /// The history of a timeline, where the server still has it. The first has none.
+    async fn history(&mut self, timeline: u32) -> Result<Option<String>, Error> {
+        if timeline == 1 {
+            return Ok(None);
+        }
+        let command = format!("TIMELINE_HISTORY {timeline}");
+        match self.row(&command, "reading a timeline's history").await {
+            Ok(row) => Ok(row.into_iter().nth(1).flatten()),
+            // undefined_file
+            Err(error) if error.sqlstate() == Some("58P01") => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The server's patience with this session; `None` where it has no end.
@@ -198,10 +208,10 @@ fn start_replication(
     command
 }
 
-/// When the server was started, and `wal_sender_timeout`: `pg_settings` has it in milliseconds,
+/// When the server was started, whether it is a standby, and `wal_sender_timeout`: `pg_settings` has it in milliseconds,
 /// SHOW in whatever unit reads best.
 const FACTS: &str = "
-SELECT pg_catalog.pg_postmaster_start_time()::text,
+SELECT pg_catalog.pg_postmaster_start_time()::text, pg_catalog.pg_is_in_recovery(),
        (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout')";
 
 #[cfg(test)]

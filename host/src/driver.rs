@@ -8,24 +8,25 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
+use crate::backoff::Backoff;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::connection::{Connection, Connector, Identity, Place, late};
+use crate::connection::Connector;
 use crate::engine::{Engine, EngineError};
-use crate::error::{CONNECTING, Error, SlotProblem};
+use crate::error::Error;
+use crate::identity::Identity;
 use crate::lsn::Lsn;
 use crate::pace::{self, Pace};
 use crate::records::{Batch, Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
-use crate::slot::Slot;
 use crate::stash::{Replay, Stash};
 use crate::stream::{Clock, Shared};
 
 mod decoding;
+mod link;
 mod slot;
 
 /// The receive task.
@@ -41,13 +42,17 @@ pub(crate) struct Driver {
     stash: Stash,
     /// Those of the one that was just committed.
     replay: Option<Replay>,
+    /// The server that we stream from.
     identity: Option<Identity>,
+    /// When to see whether it still is a standby, if it was one.
+    look_at: Option<Duration>,
     /// The last event put into the channel: none up to it is put there again.
     handed: Option<Position>,
+    /// All of those lie in the WAL before it.
+    handed_end: Lsn,
     /// Where the decoder broke down last: behind which event.
     broke_at: Option<Position>,
-    /// Attempts to connect in a row that brought nothing.
-    attempts: u32,
+    backoff: Backoff,
 }
 
 /// A connection that streams.
@@ -78,28 +83,20 @@ impl Driver {
             connector,
             stash: Stash::new(config.stash.clone()),
             replay: None,
+            backoff: Backoff::new(config.reconnect),
             config,
             shared,
             batches,
             engine,
             topics: TopicTable::default(),
             identity: None,
+            look_at: None,
             handed: None,
+            handed_end: Lsn(0),
             broke_at: None,
-            attempts: 0,
         };
-        let until = driver.shared.clock.now() + STARTING_UP_MAX;
-        loop {
-            let error = match driver.first_link().await {
-                Ok(link) => return Ok((driver, link)),
-                Err(error) => error,
-            };
-            // cannot_connect_now: it is starting up
-            if error.sqlstate() != Some("57P03") || driver.shared.clock.now() > until {
-                return Err(error);
-            }
-            driver.back_off().await;
-        }
+        let link = driver.first_link().await?;
+        Ok((driver, link))
     }
 
     pub(crate) fn ignored_options(&mut self) -> Result<Vec<String>, Error> {
@@ -116,8 +113,8 @@ impl Driver {
                 (End::Stopped | End::Lasting, last_word) => return last_word,
                 (End::Failed(error), _) => error,
             };
-            if self.shared.clock.now() > began.saturating_add(self.config.reconnect.delay_max) {
-                self.attempts = 0;
+            if self.shared.clock.now() > began.saturating_add(STABLE) {
+                self.backoff.end();
             }
             let shared = Arc::clone(&self.shared);
             link = tokio::select! {
@@ -142,12 +139,22 @@ impl Driver {
             sender,
         } = link;
         let (leave, left) = oneshot::channel();
-        let confirming = tokio::spawn(confirm(Arc::clone(&self.shared), sender, left));
+        let mut confirming = tokio::spawn(confirm(Arc::clone(&self.shared), sender, left));
         let shared = Arc::clone(&self.shared);
+        let mut confirms = true;
         let end = tokio::select! {
             biased;
             () = shared.stopped() => End::Stopped,
             end = self.receive(&mut receiver) => end,
+            // Nothing may have been read for long: in a replay, or while the consumer does not.
+            ended = &mut confirming => {
+                confirms = false;
+                End::Failed(self.unconfirmed(ended))
+            }
+        };
+        let end = match end {
+            End::Failed(error) => End::Failed(self.why_no_link(error).await),
+            end => end,
         };
         let end = match end {
             // Lasting, and not the connection's fault: the consumer gets the error behind the
@@ -174,7 +181,11 @@ impl Driver {
         // Nobody to say good-bye to on a connection that is gone, but a server that is stopping
         // waits for exactly this.
         let _ = leave.send(());
-        let last_word = self.say_good_bye(confirming, &mut receiver).await;
+        let last_word = if confirms {
+            self.say_good_bye(confirming, &mut receiver).await
+        } else {
+            self.unsent()
+        };
         if !matches!(end, End::Lasting) {
             return (end, last_word);
         }
@@ -288,6 +299,9 @@ impl Driver {
                 Err(_) => return End::Failed(self.silent()),
             };
             let now = self.shared.clock.now();
+            if let Err(error) = self.look_for_promotion(now).await {
+                return End::Failed(error);
+            }
             match received {
                 Received::Keepalive(keepalive) => {
                     let mut feedback = self.shared.feedback();
@@ -309,7 +323,7 @@ impl Driver {
                     }
                 }
                 Received::Frames(bytes) => {
-                    self.attempts = 0;
+                    self.backoff.end();
                     self.shared.feedback().received(now, receiver.received());
                     match self.decode(receiver, bytes).await {
                         Ok(true) => {}
@@ -338,165 +352,15 @@ impl Driver {
         }
     }
 
-    /// The first connection, with everything checked before.
-    async fn first_link(&mut self) -> Result<Link, Error> {
-        self.catalog.open().await?;
-        let session = self.create_slot().await?;
-        let slot = self.check().await?;
-        self.shared.feedback().start(slot.confirmed_flush);
-        // Started at a later LSN, the server would never send what was prepared before it, but
-        // would send its COMMIT PREPARED.
-        let before = if slot.two_phase || self.config.wishes.two_phase {
-            let start = self.config.start_lsn;
-            self.shared.feedback().start_at_slot(start)
-        } else {
-            None
-        };
-        let connection = match session {
-            Some(session) => session,
-            None => self.catalog.replication().await?,
-        };
-        let (link, place) = self.link(connection).await?;
-        if self.catalog.follow(place) {
-            // What was looked at before was another server's.
-            self.check().await?;
+    /// Why the feedback task ended by itself.
+    fn unconfirmed(&self, ended: Result<Result<Sender, Error>, JoinError>) -> Error {
+        match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) | Err(_) => self.lost(
+                io::ErrorKind::BrokenPipe,
+                "the task that confirms has ended",
+            ),
         }
-        self.handed = self.handed.max(before);
-        Ok(link)
-    }
-
-    async fn check(&mut self) -> Result<Slot, Error> {
-        let Config {
-            slot, publications, ..
-        } = &self.config;
-        self.catalog.check(slot, publications).await
-    }
-
-    /// Connects again, however long it takes, until it is clear that it will not help.
-    async fn link_again(&mut self, mut error: Error) -> Result<Link, Error> {
-        // The former decoder may stand in the middle of a transaction that will be sent again, as
-        // will those that it had stashed.
-        self.slot_gone()?;
-        self.forget_undecided();
-        let saved = self.engine.save();
-        self.engine = open_engine(&self.config, &self.connector)?;
-        // One that broke down cannot be asked: the server describes every relation again.
-        if let Ok(saved) = saved {
-            self.engine.restore(&saved)?;
-        }
-        self.topics = TopicTable::default();
-        loop {
-            if self
-                .config
-                .reconnect
-                .attempts_max
-                .is_some_and(|max| self.attempts >= max)
-            {
-                return Err(error);
-            }
-            self.back_off().await;
-            match self.checked_link().await {
-                Err(again) if again.is_transient() => error = again,
-                link => return link,
-            }
-        }
-    }
-
-    /// A connection to the server and slot the stream began with, or an error.
-    async fn checked_link(&mut self) -> Result<Link, Error> {
-        let connection = Connection::open(&self.connector, None).await?;
-        let (link, place) = self.link(connection).await?;
-        self.catalog.follow(place);
-        // Looked at while we hold it: nobody else can move it any more.
-        let slot = self.check().await?;
-        let confirmed = self.shared.feedback().confirmed();
-        if slot.confirmed_flush > confirmed {
-            let problem = SlotProblem::Moved {
-                found: slot.confirmed_flush,
-                confirmed,
-            };
-            return Err(Error::SlotUnusable {
-                slot: self.config.slot.clone(),
-                problem,
-            });
-        }
-        Ok(link)
-    }
-
-    /// Makes a connection stream, within the time the configuration allows, and says where it
-    /// leads.
-    async fn link(&mut self, connection: Connection) -> Result<(Link, Place), Error> {
-        let place = connection.place();
-        let limit = self.connector.connect_timeout();
-        match tokio::time::timeout(limit, self.start(connection)).await {
-            Ok(link) => Ok((link?, place)),
-            Err(_) => Err(late(self.connector.address(), CONNECTING, limit)),
-        }
-    }
-
-    async fn start(&mut self, mut connection: Connection) -> Result<Link, Error> {
-        let identity = connection.identify_system().await?;
-        self.recognize(identity)?;
-        let patience = connection.wal_sender_timeout();
-        let start = self.shared.feedback().from();
-        let (receiver, sender) = connection.start_replication(&self.config, start).await?;
-        // The server asks after half of its patience: it need not.
-        let interval = patience.map_or(self.config.status_interval, |patience| {
-            self.config.status_interval.min(patience / 3)
-        });
-        self.shared
-            .feedback()
-            .connected(self.shared.clock.now(), interval);
-        Ok(Link { receiver, sender })
-    }
-
-    /// Refuses a server on which our LSNs mean nothing, or something else.
-    fn recognize(&mut self, found: Identity) -> Result<(), Error> {
-        let confirmed = self.shared.feedback().confirmed();
-        let handed = self.handed.map_or(Lsn(0), |handed| handed.commit_lsn);
-        let expected = self.identity.get_or_insert_with(|| found.clone());
-        if expected.system_identifier != found.system_identifier {
-            return Err(Error::ServerChanged {
-                expected: expected.system_identifier.clone(),
-                found: found.system_identifier,
-            });
-        }
-        if expected.timeline != found.timeline {
-            return Err(Error::TimelineChanged {
-                expected: expected.timeline,
-                found: found.timeline,
-            });
-        }
-        let known = confirmed.max(handed);
-        if known > found.xlogpos {
-            return Err(Error::ServerRewound {
-                known,
-                found: found.xlogpos,
-            });
-        }
-        let start = self.config.start_lsn;
-        if start > found.xlogpos {
-            let reason = format!(
-                "{start} lies behind the server's WAL, which ends at {}",
-                found.xlogpos
-            );
-            return Err(Error::configuration("start_lsn", reason));
-        }
-        Ok(())
-    }
-
-    /// Exponential backoff with full jitter.
-    async fn back_off(&mut self) {
-        let reconnect = self.config.reconnect;
-        let doubled = 1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX);
-        let longest = reconnect
-            .delay_min
-            .saturating_mul(doubled)
-            .min(reconnect.delay_max)
-            .min(DELAY_MAX);
-        self.attempts = self.attempts.saturating_add(1);
-        let delay = longest.mul_f64(rand::rng().random());
-        tokio::time::sleep(delay).await;
     }
 
     fn silent(&self) -> Error {
@@ -560,11 +424,8 @@ const BEFORE_ALL: Position = Position {
     sub: 0,
 };
 
-/// The longest wait between two attempts to connect, whatever is configured: a year.
-const DELAY_MAX: Duration = Duration::from_hours(24 * 365);
-
-/// How long `connect` waits for a server that is starting up.
-const STARTING_UP_MAX: Duration = Duration::from_mins(1);
+/// A connection that lasted so long ends an outage, though nothing came.
+const STABLE: Duration = Duration::from_secs(10);
 
 /// How long a commit may come behind the last event of its transaction when we leave.
 const COMMIT_WAIT_MAX: Duration = Duration::from_millis(500);

@@ -148,6 +148,18 @@ pub enum Error {
         /// `xlogpos` of `IDENTIFY_SYSTEM`.
         found: Lsn,
     },
+    /// A slot that the stream was connected to and that does not exist any more.
+    #[error(
+        "replication slot {slot:?} does not exist any more: it was dropped, or this is a promoted \
+         standby to which it was not synchronized; changes committed behind {confirmed} cannot be \
+         had from a new one"
+    )]
+    SlotGone {
+        /// `pg_replication_slots.slot_name`.
+        slot: String,
+        /// What this stream confirmed last.
+        confirmed: Lsn,
+    },
     /// A slot that does not exist.
     #[error("replication slot {slot:?} does not exist; to make it: {}", slot_sql(.slot))]
     SlotNotFound {
@@ -162,14 +174,42 @@ pub enum Error {
         /// Why not.
         problem: SlotProblem,
     },
-    /// The server has another history than the one the stream began with.
+    /// A standby that has not come as far as the stream has. It will, if it is this server's.
     #[error(
-        "the server is on timeline {found}, the stream began on {expected}: a standby was promoted \
-         or a backup restored; if the slot stands where it should, start a new stream"
+        "the server is a standby whose WAL ends at {found}, and {known} has been reached already"
+    )]
+    StandbyBehind {
+        /// What had been delivered or confirmed.
+        known: Lsn,
+        /// `xlogpos` of `IDENTIFY_SYSTEM`.
+        found: Lsn,
+    },
+    /// The server has another history than the one from which events came: some of those that were
+    /// handed over have never happened there, and others may have instead.
+    #[error(
+        "the server is on timeline {found}, which parts at {fork} from timeline {expected}, of \
+         which events up to {handed} were handed over: a standby that lagged behind was promoted, \
+         or a backup was restored, and what was handed over beyond {fork} is lost there"
     )]
     TimelineChanged {
-        /// `timeline` at the first connection.
+        /// The timeline streamed from before.
         expected: u32,
+        /// `timeline` now.
+        found: u32,
+        /// Up to where the two are the same.
+        fork: Lsn,
+        /// The last event handed over.
+        handed: Position,
+    },
+    /// The server is on a timeline that was left behind: a former primary that still runs, or a
+    /// standby that is not there yet.
+    #[error(
+        "the server is on timeline {found}, the stream has been on {reached}, which replaced it: \
+         this is a former primary, or a standby that has not followed yet"
+    )]
+    TimelineFormer {
+        /// The timeline streamed from before.
+        reached: u32,
         /// `timeline` now.
         found: u32,
     },
@@ -232,8 +272,8 @@ pub enum SlotProblem {
     },
     /// Somebody else confirmed more than this stream did: changes in between would be missing.
     #[error(
-        "was confirmed up to {found} by somebody else while this stream had confirmed {confirmed}: \
-         the changes in between cannot be had any more"
+        "was confirmed up to {found} by somebody else, or dropped and made anew, while this stream \
+         had confirmed {confirmed}: the changes in between cannot be had any more"
     )]
     Moved {
         /// `confirmed_flush_lsn` now.
@@ -262,6 +302,12 @@ pub enum SlotProblem {
         /// Where its COMMIT PREPARED ends.
         end_lsn: Lsn,
     },
+    /// It is a copy that a standby keeps of its primary's.
+    #[error(
+        "is being synchronized from the primary, on this standby: it can be used there, and here \
+         once this server is promoted"
+    )]
+    Synchronizing,
     /// It was temporary, and the connection it lived in is lost.
     #[error(
         "was a temporary one and is gone with its connection: the changes behind {confirmed} \
@@ -305,9 +351,15 @@ impl Error {
                 ErrorClass::Server
             }
             // What the callback gets its passwords from may be back in a moment.
-            Self::Connection { .. } | Self::Password { .. } | Self::SessionAttributes { .. } => {
-                ErrorClass::Transient
-            }
+            Self::Connection { .. }
+            | Self::Password { .. }
+            | Self::SessionAttributes { .. }
+            | Self::StandbyBehind { .. }
+            | Self::TimelineFormer { .. }
+            | Self::SlotUnusable {
+                problem: SlotProblem::Synchronizing,
+                ..
+            } => ErrorClass::Transient,
             Self::Hosts { tried } => {
                 let mut classes = tried.iter().map(Self::class);
                 let lasting = classes.find(|class| *class == ErrorClass::Transient);
@@ -324,6 +376,7 @@ impl Error {
             | Self::Server { .. }
             | Self::ServerChanged { .. }
             | Self::ServerRewound { .. }
+            | Self::SlotGone { .. }
             | Self::SlotNotFound { .. }
             | Self::SlotUnusable { .. }
             | Self::TimelineChanged { .. }
@@ -337,7 +390,9 @@ impl Error {
         match self {
             Self::Server { sqlstate, .. } => Some(sqlstate),
             // undefined_object, object_not_in_prerequisite_state
-            Self::PublicationNotFound { .. } | Self::SlotNotFound { .. } => Some("42704"),
+            Self::PublicationNotFound { .. }
+            | Self::SlotGone { .. }
+            | Self::SlotNotFound { .. } => Some("42704"),
             Self::SlotUnusable { .. } | Self::WalLevel { .. } => Some("55000"),
             _ => None,
         }
@@ -365,6 +420,20 @@ impl Error {
             } => Some(format!(
                 "to go on behind it: SELECT pg_replication_slot_advance({}, '{end_lsn}');",
                 quote_literal(slot)
+            )),
+            Self::SlotUnusable {
+                slot,
+                problem: SlotProblem::Lost { reason },
+            } => Some(lost_hint(slot, reason)),
+            Self::SlotUnusable {
+                problem: SlotProblem::Moved { .. },
+                ..
+            }
+            | Self::TimelineChanged { .. }
+            | Self::ServerRewound { .. } => Some(SNAPSHOT.to_owned()),
+            Self::SlotGone { .. } => Some(format!(
+                "{SNAPSHOT}; for slots that outlast a failover (PostgreSQL 17): make them with \
+                 failover => true, and set sync_replication_slots = on on the standby"
             )),
             Self::Stash { error, .. } => Some(stash_hint(error).to_owned()),
             Self::WalLevel { .. } => {
@@ -406,11 +475,21 @@ fn is_transient(sqlstate: &str) -> bool {
     (sqlstate.starts_with("08") && sqlstate != "08P01")
         || matches!(
             sqlstate,
-            "53300" // too_many_connections
+            "40001" // serialization_failure: a standby's conflict with recovery
+                | "40P01" // deadlock_detected: likewise
+                | "53000" // insufficient_resources
+                | "53100" // disk_full: of the server, which spills transactions
+                | "53200" // out_of_memory
+                | "53300" // too_many_connections
                 | "55006" // object_in_use: the slot's former walsender is not gone yet
+                | "57014" // query_canceled: by pg_cancel_backend, the limits are off
                 | "57P01" // admin_shutdown
                 | "57P02" // crash_shutdown
                 | "57P03" // cannot_connect_now
+                | "57P04" // database_dropped: also a standby's conflict with recovery
+                | "57P05" // idle_session_timeout
+                | "58000" // system_error
+                | "58030" // io_error
         )
 }
 
@@ -449,6 +528,22 @@ pub(crate) struct Login {
 
 /// What is done when an address turns out to be unreachable.
 pub(crate) const CONNECTING: &str = "connecting to the server";
+
+/// What helps where changes cannot be had any more.
+const SNAPSHOT: &str = "drop the slot, make a new one and take a new snapshot";
+
+/// What to do about a slot that is lost, and against the next time.
+fn lost_hint(slot: &str, reason: &str) -> String {
+    let setting = match reason {
+        "idle_timeout" => "idle_replication_slot_timeout lets a slot be idle longer",
+        "rows_removed" => "hot_standby_feedback = on keeps the rows a standby's slot needs",
+        "wal_level_insufficient" => "the primary needs wal_level = logical",
+        // wal_removed, and before 17 lost
+        _ => "a larger max_slot_wal_keep_size retains more",
+    };
+    let slot = quote_literal(slot);
+    format!("SELECT pg_drop_replication_slot({slot}); and for the next one: {setting}")
+}
 
 const RAISE_MEMORY: &str = "raise memory_max_bytes";
 

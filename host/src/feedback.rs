@@ -13,9 +13,10 @@
 //! among it, has been acknowledged. That outlasts a connection: acknowledgements go on without
 //! one, and the server, asked to start before the PREPARE, sends it again.
 //!
-//! Invariants: `confirmed` never falls; it never passes the end of a transaction with an event
-//! that has not been acknowledged, nor moves behind a PREPARE that is `prepared`; while a
-//! transaction is open nothing behind its begin is confirmed. `write` is what was received; `flush`
+//! Invariants: `confirmed` never falls, but where a server's new timeline begins before it; it
+//! never passes the end of a transaction with an event that has not been acknowledged, nor moves
+//! behind a PREPARE that is `prepared`; while a transaction is open nothing behind its begin is
+//! confirmed. `write` is what was received; `flush`
 //! and `apply` are what is confirmed.
 //!
 //! Times are durations since an arbitrary start that the caller chooses and keeps.
@@ -156,17 +157,31 @@ impl Feedback {
         self.told = self.confirmed;
     }
 
-    /// Streaming starts where the slot stands, but what is committed before `start` counts as dealt
-    /// with. Returns the last position there may be before it.
-    pub(crate) fn start_at_slot(&mut self, start: Lsn) -> Option<Position> {
-        let before = start.0.checked_sub(1).map(|lsn| Position {
-            commit_lsn: Lsn(lsn),
-            index: u32::MAX,
-            sub: u32::MAX,
-        });
-        self.from = Lsn(0);
-        self.acknowledged = self.acknowledged.max(before);
-        before
+    /// Everything up to `position` counts as acknowledged; `at_slot`: streaming starts where the
+    /// slot stands all the same.
+    pub(crate) fn pass_over(&mut self, position: Position, at_slot: bool) {
+        if at_slot {
+            self.from = Lsn(0);
+        }
+        self.acknowledged = self.acknowledged.max(Some(position));
+    }
+
+    /// The server is on a timeline that left the former one at `lsn`, behind every event that
+    /// came. What was confirmed beyond held none; on this timeline it may.
+    pub(crate) fn rewind(&mut self, lsn: Lsn) {
+        for known in [
+            &mut self.received,
+            &mut self.confirmed,
+            &mut self.done,
+            &mut self.told,
+            &mut self.from,
+        ] {
+            *known = lsn.min(*known);
+        }
+        for pending in &mut self.pending {
+            pending.end = pending.end.min(lsn);
+        }
+        self.prepared.retain(|prepared| prepared.prepare_lsn < lsn);
     }
 
     /// Where to start streaming.
@@ -290,6 +305,9 @@ impl Feedback {
     /// Everything up to `position` is dealt with. Returns whether the server should be told sooner
     /// than `deadline` said before.
     pub(crate) fn acknowledge(&mut self, position: Position) -> Result<bool, Error> {
+        if self.acknowledged >= Some(position) {
+            return Ok(false);
+        }
         if self.delivered.is_none_or(|delivered| position > delivered) {
             return Err(self.undelivered(position.to_string()));
         }

@@ -20,18 +20,21 @@
 //! # }
 //! ```
 
+mod backoff;
 mod catalog;
 mod config;
 mod connection;
 mod driver;
 mod error;
 mod feedback;
+mod identity;
 mod lsn;
 mod pace;
 mod protocol;
 mod replication;
 mod sandbox;
 mod slot;
+mod start;
 mod stash;
 mod stream;
 
@@ -41,7 +44,7 @@ pub mod engine;
 pub mod records;
 pub mod slots;
 
-pub use config::{Config, CreateSlot, Password, Reconnect};
+pub use config::{Config, CreateSlot, Password};
 pub use connection::{AuthenticationProblem, TlsProblem};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};

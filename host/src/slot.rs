@@ -55,6 +55,7 @@ impl Catalog {
         let confirmed_flush: Option<String> = self.get(row, 3)?;
         let (wal_status, invalidation): (Option<String>, Option<String>) =
             (self.get(row, 4)?, self.get(row, 5)?);
+        let synchronizing: Option<bool> = self.get(row, 7)?;
         let lost = wal_status.filter(|status| status == "lost");
         let problem = if slot_type.as_deref() != Some("logical") {
             Some(SlotProblem::Physical)
@@ -67,9 +68,9 @@ impl Catalog {
                 database: database.unwrap_or_default(),
             })
         } else {
-            invalidation
-                .or(lost)
-                .map(|reason| SlotProblem::Lost { reason })
+            let lost = invalidation.or(lost);
+            let lost = lost.map(|reason| SlotProblem::Lost { reason });
+            lost.or_else(|| (synchronizing == Some(true)).then_some(SlotProblem::Synchronizing))
         };
         if let Some(problem) = problem {
             return Err(Error::SlotUnusable {
@@ -98,13 +99,14 @@ impl Catalog {
     }
 }
 
-/// `wal_status` came with 13, `two_phase` with 14, `invalidation_reason` with 17: `to_jsonb` reads
-/// a column that may not be there.
+/// `wal_status` came with 13, `two_phase` with 14, `invalidation_reason` and `synced` with 17:
+/// `to_jsonb` reads a column that may not be there.
 const SLOT: &str = "
 SELECT s.slot_type::text, s.plugin::text, s.database::text, s.confirmed_flush_lsn::text,
        pg_catalog.to_jsonb(s) ->> 'wal_status',
        pg_catalog.to_jsonb(s) ->> 'invalidation_reason',
-       pg_catalog.to_jsonb(s) ->> 'two_phase'
+       pg_catalog.to_jsonb(s) ->> 'two_phase',
+       (pg_catalog.to_jsonb(s) ->> 'synced')::bool AND pg_catalog.pg_is_in_recovery()
 FROM pg_catalog.pg_replication_slots s
 WHERE s.slot_name = $1";
 

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::feedback::Feedback;
 use crate::lsn::Lsn;
 use crate::records::{Batch, Position};
+use crate::start::Start;
 
 /// A running replication stream. Events come in batches, in commit order, each at least once;
 /// within one `Stream` exactly once, over reconnections too.
@@ -60,8 +61,9 @@ pub(crate) struct Clock {
 impl Stream {
     /// For [`Config::connect`], which has checked the configuration.
     pub(crate) async fn connect(config: Config, connector: Arc<Connector>) -> Result<Self, Error> {
+        let from = config.start.map_or(Lsn(0), Start::lsn);
         let shared = Arc::new(Shared {
-            feedback: Mutex::new(Feedback::new(config.start_lsn, config.status_interval)),
+            feedback: Mutex::new(Feedback::new(from, config.status_interval)),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
             clock: Clock::start(),

@@ -65,7 +65,10 @@ class LogicalReplicationReader:
         asked at every connect and reconnect; what it raises is the ConnectionError's `__cause__`.
         None: `~/.pgpass`.
     dsn: a connection string, `"postgresql://…"` or `"host=… dbname=…"`.
-    start_lsn: where to start, if behind what the slot has confirmed: `"0/16B3748"` or an int.
+    start_lsn: passes over what was committed before: `"0/16B3748"` or an int.
+    start_position: passes over everything up to this message: its `position`, or itself. Store the
+        position of the last message with what you made of it, in one transaction, and give it here:
+        then each message takes effect once, whatever happens in between. Counts as acknowledged.
     auto_acknowledge: acknowledge a message when the next one is asked for, or at the end of
         `async with` if that is left without an exception and no other task failed on the message,
         still works on it or is forgotten. `stop()` does not: after `break` and `stop()` the last
@@ -86,6 +89,10 @@ class LogicalReplicationReader:
     stash_directory: where open transactions are kept beyond 32 MiB; None: the system's directory
         for temporary files. Nothing is left behind, however the process ends.
     stash_max_bytes: what they may take there; None: 16 GiB. More is a ReplicationError.
+    reconnect_delay_max: longest wait in seconds between attempts to make a lost connection again;
+        None: 10. Waits are random and stay below half a second in the first minute of an outage.
+    reconnect_attempts_max, reconnect_time_max: how many attempts in a row, and how long in seconds
+        they may fail before the last error is raised; None: it never gives up.
     create_slot: True makes the slot when connecting if it is missing, and waits for the
         transactions that are open then; the log says which. "temporary" makes one that ends with
         the connection and leaves nothing behind: where that breaks, the reader ends with an error.
@@ -119,6 +126,10 @@ class LogicalReplicationReader:
         stash_directory: str | PathLike[str] | None = None,
         stash_max_bytes: int | None = None,
         create_slot: bool | Literal["temporary"] | None = None,
+        start_position: str | ReplicationMessage | None = None,
+        reconnect_delay_max: float | None = None,
+        reconnect_attempts_max: int | None = None,
+        reconnect_time_max: float | None = None,
         **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
     def __aiter__(self) -> Messages: ...

@@ -49,7 +49,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             attributes.set_item("publication", publication)?;
             new::<PublicationNotFoundError>(py, error, &attributes)
         }
-        Error::SlotNotFound { slot } => {
+        Error::SlotGone { slot, .. } | Error::SlotNotFound { slot } => {
             attributes.set_item("slot", slot)?;
             new::<SlotNotFoundError>(py, error, &attributes)
         }

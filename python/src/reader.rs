@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -131,7 +132,8 @@ impl LogicalReplicationReader {
         start_lsn=None, auto_acknowledge=true, *, dsn=None, format="native", decimal="Decimal",
         options=None,
         streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
-        stash_max_bytes=None, create_slot=None, **parameters
+        stash_max_bytes=None, create_slot=None, start_position=None, reconnect_delay_max=None,
+        reconnect_attempts_max=None, reconnect_time_max=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -156,6 +158,10 @@ impl LogicalReplicationReader {
         stash_directory: Option<PathBuf>,
         stash_max_bytes: Option<i128>,
         create_slot: Option<&Bound<'_, PyAny>>,
+        start_position: Option<&Bound<'_, PyAny>>,
+        reconnect_delay_max: Option<f64>,
+        reconnect_attempts_max: Option<i128>,
+        reconnect_time_max: Option<f64>,
         parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = publication_name.py();
@@ -178,6 +184,27 @@ impl LogicalReplicationReader {
             let lsn = parse_lsn(&start_lsn)
                 .map_err(|reason| error::configuration("start_lsn", &reason))?;
             config = config.start_lsn(lsn);
+            if start_position.is_some() {
+                return Err(error::configuration(
+                    "start_position",
+                    "not together with start_lsn",
+                ));
+            }
+        }
+        if let Some(position) = start_position {
+            config = config.start_position(position_of(position)?);
+        }
+        if let Some(delay) = reconnect_delay_max {
+            config = config.reconnect_delay_max(seconds("reconnect_delay_max", delay)?);
+        }
+        if let Some(attempts) = reconnect_attempts_max {
+            let attempts = u32::try_from(attempts).map_err(|_| {
+                error::configuration("reconnect_attempts_max", "expected a number from 0 on")
+            })?;
+            config = config.reconnect_attempts_max(attempts);
+        }
+        if let Some(time) = reconnect_time_max {
+            config = config.reconnect_time_max(seconds("reconnect_time_max", time)?);
         }
         if !matches!(format, "native" | "debezium") {
             return Err(error::configuration(
@@ -411,6 +438,26 @@ impl Acknowledged {
             )),
         }
     }
+}
+
+/// What `start_position` is given: a position, or the message that has it.
+fn position_of(value: &Bound<'_, PyAny>) -> PyResult<Position> {
+    if let Ok(message) = value.cast::<ReplicationMessage>() {
+        return Ok(message.get().event().position());
+    }
+    let text = value.cast::<PyString>().ok();
+    let position = text.and_then(|text| text.to_str().ok()?.parse().ok());
+    position.ok_or_else(|| {
+        error::configuration(
+            "start_position",
+            "expected a message, or its position, a text like \"0/16B3748:7\"",
+        )
+    })
+}
+
+fn seconds(setting: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| error::configuration(setting, "expected a number of seconds from 0 on"))
 }
 
 /// The host's `X/X` form, or a number: 0.1.0 took the latter, as text.

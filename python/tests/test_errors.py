@@ -132,7 +132,8 @@ async def test_slot_of_another_plugin(database: Database) -> None:
 
 async def test_slot_in_use(database: Database) -> None:
     async with database.reader() as reader:
-        error = await first_error(database.reader())
+        # It is waited for: it may be a session of ours that was cut off.
+        error = await first_error(database.reader(reconnect_time_max=0.5))
         assert type(error) is ConnectionError
         assert error.sqlstate == "55006"
         database.execute("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
@@ -145,6 +146,12 @@ async def test_slot_in_use(database: Database) -> None:
         ({"start_lsn": "zzz"}, "start_lsn: "),
         ({"start_lsn": ""}, "start_lsn: "),
         ({"start_lsn": -1}, "start_lsn: "),
+        ({"start_position": "0/1"}, "start_position: "),
+        ({"start_position": 7}, "start_position: "),
+        ({"start_position": "0/1:1", "start_lsn": "0/1"}, "start_position: "),
+        ({"reconnect_delay_max": -1.0}, "reconnect_delay_max: "),
+        ({"reconnect_attempts_max": -1}, "reconnect_attempts_max: "),
+        ({"reconnect_time_max": float("nan")}, "reconnect_time_max: "),
         ({"format": "xml"}, 'format: expected "native" or "debezium"'),
         ({"decimal": "int"}, 'decimal: expected "Decimal", "float" or "str"'),
     ],

@@ -28,7 +28,7 @@ from conftest import REPOSITORY, TIMEOUT_S, Database, take
 from pgoutput_decoder import LogicalReplicationReader, ReplicationMessage
 
 # What a page may take for granted besides.
-PREDEFINED = ("process", "publish", "write")
+PREDEFINED = ("process", "publish", "store", "write")
 PREDECESSOR = Path(__file__).parent / "readme_0_1_0.md"
 # What 0.1.0's README uses without defining it.
 LEFT_UNDEFINED = (

@@ -9,6 +9,7 @@ mod json_lines;
 mod options;
 mod pretty;
 mod protocol;
+mod resume;
 mod shop;
 mod signals;
 mod slot;
@@ -37,7 +38,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    Stream(stream::Arguments),
+    Stream(Box<stream::Arguments>),
     Doctor(doctor::Arguments),
     Slot(slot::Arguments),
     Decode(decode::Arguments),
@@ -83,7 +84,7 @@ pub(crate) fn run() -> ExitCode {
             }
             Command::Stream(arguments) => {
                 let given = subcommand(&matches);
-                runtime()?.block_on(stream::run(arguments, given)).map(done)
+                runtime()?.block_on(stream::run(*arguments, given)).map(done)
             }
         });
     match result {

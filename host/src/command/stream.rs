@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, Lsn, Stream};
+use pgoutput_decoder_host::{CreateSlot, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
 use super::json_lines::JsonLines;
 use super::pretty::Pretty;
 use super::protocol::Protocol;
+use super::resume::Resume;
 use super::signals::Signals;
 use super::{Format, options, slot, terminal};
 
@@ -73,14 +74,8 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     options: Option<PathBuf>,
-    /// Where to start [default: where the slot stands]
-    #[arg(
-        long,
-        env = "PGOUTPUT_START_LSN",
-        value_name = "X/X",
-        hide_env_values = true
-    )]
-    start_lsn: Option<Lsn>,
+    #[command(flatten)]
+    resume: Resume,
     #[command(flatten)]
     protocol: Protocol,
     #[command(flatten)]
@@ -105,10 +100,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     for publication in publications(&arguments.publication, given) {
         config = config.publication(publication);
     }
-    if let Some(lsn) = arguments.start_lsn {
-        config = config.start_lsn(lsn);
-    }
-    config = arguments.protocol.apply(config);
+    config = arguments.protocol.apply(arguments.resume.apply(config));
     config = config.option("format", arguments.format.option());
     let from_file = match &arguments.options {
         Some(path) => options::read(path)?,

@@ -35,6 +35,7 @@ impl Driver {
         mut bytes: usize,
     ) -> Result<bool, Error> {
         let mut questions = 0;
+        let mut looked = false;
         while bytes > 0 {
             let replaying = self.replay.is_some();
             let Passed {
@@ -75,6 +76,15 @@ impl Driver {
             if replaying {
                 // A long transaction may have nothing to hand over, and so nothing to wait for.
                 tokio::task::yield_now().await;
+                // Nobody reads meanwhile what the server says at its end.
+                if self.catalog.has_ended() && !looked {
+                    match self.catalog.open().await {
+                        Ok(()) => {}
+                        Err(error) if is_gone(&error) => return Err(error),
+                        // It is there, and does not let us in.
+                        Err(_) => looked = true,
+                    }
+                }
             }
         }
         Ok(true)
@@ -200,6 +210,15 @@ impl Driver {
             room?;
         }
         self.handed = last;
+        let last = batch
+            .len()
+            .checked_sub(1)
+            .and_then(|last| batch.event(last));
+        if let Some(last) = last {
+            // A transaction's commit begins at its position, a message ends there.
+            let commit_lsn = last.position().commit_lsn;
+            self.handed_end = Lsn(commit_lsn.0 + u64::from(last.transactional()));
+        }
         // Nobody else sends: there is room, or nobody listens.
         Ok(self.batches.try_send(Ok(batch)).is_ok())
     }
@@ -234,6 +253,13 @@ impl Driver {
 fn runs_on_threads() -> bool {
     let flavor = tokio::runtime::Handle::current().runtime_flavor();
     flavor == tokio::runtime::RuntimeFlavor::MultiThread
+}
+
+/// Whether an attempt to connect says that the server is not there, or does not serve.
+fn is_gone(error: &Error) -> bool {
+    let unreachable = matches!(error, Error::Connection { .. }) && error.is_transient();
+    // cannot_connect_now
+    unreachable || error.sqlstate() == Some("57P03")
 }
 
 /// An error of the decoder at frames that begin at `lsn`.

@@ -20,11 +20,11 @@ impl Driver {
                 found => return found.map(|_| None),
             },
         }
-        if config.start_lsn > Lsn(0) {
+        if let Some(start) = config.start.filter(|start| start.lsn() > Lsn(0)) {
             let reason = format!(
                 "slot {:?} does not exist, and a new one has no changes of before now, as \
-                 start_lsn {} asks for: take a new snapshot and start without it",
-                config.slot, config.start_lsn
+                 {start} asks for: take a new snapshot and start without it",
+                config.slot
             );
             return Err(Error::configuration("create_slot", reason));
         }
