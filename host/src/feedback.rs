@@ -208,9 +208,10 @@ impl Feedback {
         if self.open != Open::No {
             self.open = Open::Last(position);
         } else if self.is_news(position) {
-            // A non-transactional message has no commit. It is not sent again where streaming
-            // starts behind its start (`logicalmsg_decode`, decode.c), and no record lies between.
-            let end = Lsn(position.commit_lsn.0.saturating_add(1));
+            // A message of no transaction has no commit. Its LSN is the end of its record
+            // (`logicalmsg_decode`, decode.c), so that it is not sent again where streaming starts
+            // there. The next record may begin there and be a commit: none of it is confirmed.
+            let end = position.commit_lsn;
             self.push(Pending {
                 last: position,
                 end,

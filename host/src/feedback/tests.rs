@@ -111,8 +111,12 @@ fn a_message_of_no_transaction_holds_back_what_follows() {
     assert_eq!(feedback.confirmed(), Lsn(180));
     feedback.event(at(190, 0));
     feedback.delivered([(Lsn(190), at(190, 0))].into_iter());
+    // A transaction whose commit record begins where the message ends.
+    feedback.begin();
+    feedback.event(at(190, 1));
+    feedback.commit(Lsn(200));
     feedback.acknowledge(at(190, 0)).unwrap();
-    assert_eq!(feedback.confirmed(), Lsn(191));
+    assert_eq!(feedback.confirmed(), Lsn(190));
 }
 
 #[test]
@@ -433,7 +437,7 @@ impl Run {
         let lsn = self.lsn + 10;
         self.feedback.event(at(lsn, 0));
         self.undelivered.push_back((Lsn(lsn), at(lsn, 0)));
-        self.transactions.insert(lsn, (lsn + 1, at(lsn, 0)));
+        self.transactions.insert(lsn, (lsn, at(lsn, 0)));
         self.lsn = lsn + 10;
     }
 
