@@ -323,8 +323,8 @@ struct Run {
     acknowledged: Option<Position>,
     /// LSNs of PREPAREs that are not decided, by xid.
     prepared: BTreeMap<u32, u64>,
-    /// Of those that were committed, with the last event.
-    committed: Vec<(u64, Position)>,
+    /// Of those that were committed, with the last event and the end.
+    committed: Vec<(u64, Position, u64)>,
     confirmed: Lsn,
 }
 
@@ -426,7 +426,7 @@ impl Run {
         if self.random.random()
             && let Some(last) = self.transaction()
         {
-            self.committed.push((lsn, last));
+            self.committed.push((lsn, last, self.lsn));
         }
         self.prepared.remove(&xid);
         self.feedback.decided(xid);
@@ -475,8 +475,10 @@ impl Run {
         );
         let undecided = self.prepared.values();
         let committed = self.committed.iter();
-        let open = committed.filter(|(_, last)| Some(*last) > self.acknowledged);
-        let mut held = undecided.chain(open.map(|(lsn, _)| lsn));
+        // Nor does it stop between a PREPARE and its commit.
+        let open = committed
+            .filter(|(_, last, end)| Some(*last) > self.acknowledged || confirmed.0 < *end);
+        let mut held = undecided.chain(open.map(|(lsn, ..)| lsn));
         assert!(held.all(|lsn| confirmed.0 <= *lsn), "{confirmed}");
     }
 
@@ -551,6 +553,28 @@ fn nothing_behind_a_prepare_is_confirmed_until_its_transaction_is_dealt_with() {
     feedback.decided(9);
     feedback.acknowledge(at(700, 0)).unwrap();
     assert_eq!(feedback.confirmed(), Lsn(720));
+}
+
+#[test]
+fn what_one_prepared_transaction_holds_does_not_split_another() {
+    let mut feedback = connected();
+    feedback.prepared(7, Lsn(50));
+    feedback.prepared(8, Lsn(60));
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.decided(7);
+    feedback.acknowledge(at(100, 0)).unwrap();
+    // From 60 on, the server would send what commits 7 and not its changes.
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    feedback.connected(ms(1), INTERVAL);
+    feedback.prepared(7, Lsn(50));
+    feedback.prepared(8, Lsn(60));
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.decided(7);
+    feedback.keepalive(ms(2), ping(130, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    // Rolled back: neither is in the way of the other any more.
+    feedback.decided(8);
+    assert_eq!(feedback.confirmed(), Lsn(130));
 }
 
 #[test]
