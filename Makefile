@@ -72,6 +72,11 @@ test-large: build ## A transaction of 2 GB through the command: its memory and i
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
 	scripts/fuzz $(or $(SECONDS),600) $(if $(KEEP),--keep)
 
+.PHONY: chaos
+chaos: bootstrap ## RUNS (20) histories with kills, cuts and crashes, checked. SEED replays; VERSION=14.
+	$(CARGO) test --quiet --locked --release $(HOSTS) --test chaos -- run --runs $(or $(RUNS),20) \
+		$(if $(SEED),--seed $(SEED)) $(if $(VERSION),--version $(VERSION))
+
 .PHONY: vectors
 vectors: bootstrap ## The score against Debezium's own output.
 	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score
