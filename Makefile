@@ -76,6 +76,11 @@ test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSION
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
 	scripts/fuzz $(or $(SECONDS),600) $(if $(KEEP),--keep)
 
+.PHONY: chaos
+chaos: bootstrap ## RUNS (20) histories with kills, cuts and crashes, checked. SEED replays; VERSION=14.
+	$(CARGO) test --quiet --locked --release $(HOSTS) --test chaos -- run --runs $(or $(RUNS),20) \
+		$(if $(SEED),--seed $(SEED)) $(if $(VERSION),--version $(VERSION))
+
 .PHONY: vectors
 vectors: bootstrap ## The score against Debezium's own output.
 	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score

@@ -1,5 +1,7 @@
 //! What the tests share: the cases in `vectors/`, the comparison with Debezium's own output, and
-//! servers of their own.
+//! servers of their own, and the histories of the chaos rig.
+
+pub mod chaos;
 
 mod cases;
 mod comparison;

@@ -232,6 +232,39 @@ async fn hints_say_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_ends_where_a_commit_begins_does_not_confirm_it() {
+    // Of its own: what others write might come between the two.
+    let server = Server::start(&[]).await;
+    let place = Place::at(&server.url, "trouble_message", SHOP).await;
+    let mut stream = place.stream().await;
+    let open = connect(&place.url, Some(place.name)).await;
+    for number in 1..=3 {
+        let insert = format!("BEGIN; INSERT INTO item VALUES ({number})");
+        open.batch_execute(&insert).await.unwrap();
+        place
+            .run("SELECT pg_logical_emit_message(false, 'before', '')")
+            .await;
+        open.batch_execute("COMMIT").await.unwrap();
+        let both = events(&mut stream, 2).await;
+        assert_eq!(ops(&both), "mc");
+        let [message, change] = [&both[0], &both[1]].map(Event::position);
+        stream.acknowledger().acknowledge(message).unwrap();
+        stream.stop().await.unwrap();
+        assert_eq!(place.confirmed().await, message.commit_lsn);
+        stream = place.stream().await;
+        let again = events(&mut stream, 1).await.remove(0);
+        assert_eq!((id(&again), again.position()), (number, change));
+        stream.acknowledger().acknowledge(change).unwrap();
+        // The server's own records come between the two now and then.
+        if message.commit_lsn == change.commit_lsn {
+            stream.stop().await.unwrap();
+            return;
+        }
+    }
+    panic!("something always came between");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_consumer_holds_up_a_server_that_is_stopping() {
     let server = Server::start(&[]).await;
     let broken = Place::at(&server.url, "trouble_broken", SHOP).await;

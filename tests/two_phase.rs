@@ -164,6 +164,41 @@ async fn a_stop_between_prepare_and_commit_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_undecided_does_not_make_the_server_send_half_of_another() {
+    let place = Place::new("two_phase_overlap", SETUP).await;
+    let two_phase = || place.config().two_phase(true);
+    for rows in [5000, 3] {
+        let mut stream = two_phase().connect().await.unwrap();
+        place.prepare("first", 1, rows).await;
+        let prepared = place.wal_end().await;
+        place.prepare("second", 10_001, 10_003).await;
+        place.run("COMMIT PREPARED 'first'").await;
+        let count = usize::try_from(rows).unwrap();
+        assert_eq!(taken(&mut stream, count).await, ids(1, rows.into()));
+        // Within a process it is not handed over again, to the next one it is.
+        place.cut().await;
+        nothing_more(&place, &mut stream).await;
+        stream.stop().await.unwrap();
+        assert!(place.confirmed().await < prepared);
+        let mut stream = two_phase().connect().await.unwrap();
+        let all = events(&mut stream, count + 1).await;
+        assert_eq!(
+            all[..count].iter().map(id).collect::<Vec<_>>(),
+            ids(1, rows.into())
+        );
+        place.run("COMMIT PREPARED 'second'").await;
+        assert_eq!(taken(&mut stream, 3).await, ids(10_001, 10_003));
+        confirmed_up_to(&place, place.wal_end().await).await;
+        place.run("DELETE FROM item").await;
+        let deleted = events(&mut stream, count + 3).await;
+        let last = deleted.last().unwrap().position();
+        stream.acknowledger().acknowledge(last).unwrap();
+        stream.stop().await.unwrap();
+    }
+    place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_between_prepare_and_commit_loses_and_repeats_nothing() {
     let server = Server::start(&[]).await;
     let place = Place::at(&server.url, "two_phase_restart", SETUP).await;

@@ -10,12 +10,14 @@
 //! What is dealt with is confirmed, but for prepared transactions: a server to which a PREPARE was
 //! confirmed sends only the COMMIT PREPARED after a restart. So nothing behind a PREPARE is
 //! confirmed until its transaction is decided and everything that was pending then, its own events
-//! among it, has been acknowledged. That outlasts a connection: acknowledgements go on without
-//! one, and the server, asked to start before the PREPARE, sends it again.
+//! among it, has been acknowledged. Nor does a confirmation stop between a PREPARE and what
+//! decided it, where another prepared transaction holds it: the decision would come once more, and
+//! what was prepared would not. That outlasts a connection: acknowledgements go on without one, and
+//! the server, asked to start before the PREPARE, sends it again.
 //!
 //! Invariants: `confirmed` never falls, but where a server's new timeline begins before it; it
 //! never passes the end of a transaction with an event that has not been acknowledged, nor moves
-//! behind a PREPARE that is `prepared`; while a transaction is open nothing behind its begin is
+//! behind a PREPARE but past its decision; while a transaction is open nothing behind its begin is
 //! confirmed. `write` is what was received; `flush`
 //! and `apply` are what is confirmed.
 //!
@@ -48,7 +50,8 @@ pub(crate) struct Feedback {
     confirmed: Lsn,
     /// Everything before it is dealt with: confirmed, but for what a prepared transaction holds.
     done: Lsn,
-    /// Transactions of which the server would not send the changes again.
+    /// Transactions of which the server would not send the changes again, as long as `confirmed`
+    /// has not passed what decides them.
     prepared: Vec<Prepared>,
     /// What was confirmed and has been on the wire.
     told: Lsn,
@@ -109,8 +112,16 @@ struct Prepared {
     xid: u32,
     /// Where its PREPARE begins: the last LSN from which the server would send it.
     prepare_lsn: Lsn,
-    /// Once it is decided: what must be acknowledged before it is dealt with.
+    decided: Option<Decided>,
+}
+
+/// How a prepared transaction was committed or rolled back.
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    /// What must be acknowledged before it is dealt with.
     last: Option<Position>,
+    /// What may be confirmed then: it lies behind the decision.
+    end: Lsn,
 }
 
 /// Transactions, merged where there are very many, whose events have not all been acknowledged.
@@ -223,9 +234,10 @@ impl Feedback {
         if self.open != Open::No {
             self.open = Open::Last(position);
         } else if self.is_news(position) {
-            // A non-transactional message has no commit. It is not sent again where streaming
-            // starts behind its start (`logicalmsg_decode`, decode.c), and no record lies between.
-            let end = Lsn(position.commit_lsn.0.saturating_add(1));
+            // A message of no transaction has no commit. Its LSN is the end of its record
+            // (`logicalmsg_decode`, decode.c), so that it is not sent again where streaming starts
+            // there. The next record may begin there and be a commit: none of it is confirmed.
+            let end = position.commit_lsn;
             self.push(Pending {
                 last: position,
                 end,
@@ -250,7 +262,7 @@ impl Feedback {
             self.prepared.push(Prepared {
                 xid,
                 prepare_lsn,
-                last: None,
+                decided: None,
             });
         }
     }
@@ -260,14 +272,16 @@ impl Feedback {
         if self.prepared.is_empty() {
             return;
         }
-        let last = self.pending.back().map(|pending| pending.last);
+        let last = self.pending.back();
+        let decided = Decided {
+            last: last.map(|pending| pending.last),
+            end: last.map_or(self.done, |pending| pending.end),
+        };
         for prepared in &mut self.prepared {
+            // Sent again, it is what it was.
             if prepared.xid == xid {
-                prepared.last = last;
+                prepared.decided.get_or_insert(decided);
             }
-        }
-        if last.is_none() {
-            self.prepared.retain(|prepared| prepared.xid != xid);
         }
         self.confirm();
     }
@@ -326,8 +340,6 @@ impl Feedback {
             self.done = self.done.max(pending.end);
             self.pending.pop_front();
         }
-        self.prepared
-            .retain(|prepared| prepared.last.is_none_or(|last| last > position));
         self.confirm();
         Ok(self.unsent() && !before)
     }
@@ -477,9 +489,32 @@ impl Feedback {
 
     /// Confirms what is dealt with, as far as no prepared transaction is in the way.
     fn confirm(&mut self) {
-        let held = self.prepared.iter().map(|held| held.prepare_lsn).min();
-        let done = held.map_or(self.done, |held| self.done.min(held));
+        let mut done = self.done;
+        // What one of them holds back may come to lie before the decision of another.
+        while let Some(held) = self
+            .prepared
+            .iter()
+            .filter(|prepared| self.holds(prepared, done))
+            .map(|prepared| prepared.prepare_lsn)
+            .min()
+        {
+            done = held;
+        }
         self.confirmed = self.confirmed.max(done);
+        let (confirmed, acknowledged) = (self.confirmed, self.acknowledged);
+        self.prepared.retain(|prepared| {
+            prepared
+                .decided
+                .is_none_or(|decided| decided.last > acknowledged || decided.end > confirmed)
+        });
+    }
+
+    /// Whether a prepared transaction is in the way of confirming `lsn`.
+    fn holds(&self, prepared: &Prepared, lsn: Lsn) -> bool {
+        lsn > prepared.prepare_lsn
+            && prepared
+                .decided
+                .is_none_or(|decided| decided.last > self.acknowledged || decided.end > lsn)
     }
 
     fn unsent(&self) -> bool {

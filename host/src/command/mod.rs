@@ -84,7 +84,9 @@ pub(crate) fn run() -> ExitCode {
             }
             Command::Stream(arguments) => {
                 let given = subcommand(&matches);
-                runtime()?.block_on(stream::run(*arguments, given)).map(done)
+                runtime()?
+                    .block_on(stream::run(*arguments, given))
+                    .map(done)
             }
         });
     match result {

@@ -69,13 +69,13 @@ pub(super) fn unreachable(error: &Error) -> Verdict {
 pub(super) async fn replication(catalog: &Catalog, limit: Duration) -> [Finding; 2] {
     let asking = async {
         let mut connection = catalog.replication().await?;
-        let identity = connection.identify_system().await?;
+        let identity = connection.identify().await?;
         let row = connection.row(PROCESS, "asking who serves us").await?;
         Ok::<_, Error>((identity, row, connection.process_id()))
     };
     let (connected, pooler) = match tokio::time::timeout(limit, asking).await {
         Ok(Ok((identity, row, told))) => {
-            let text = format!("open, on timeline {}", identity.timeline);
+            let text = format!("open, on timeline {}", identity.lineage.timeline());
             let process: Option<i32> = row
                 .into_iter()
                 .next()

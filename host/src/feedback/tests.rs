@@ -111,8 +111,12 @@ fn a_message_of_no_transaction_holds_back_what_follows() {
     assert_eq!(feedback.confirmed(), Lsn(180));
     feedback.event(at(190, 0));
     feedback.delivered([(Lsn(190), at(190, 0))].into_iter());
+    // A transaction whose commit record begins where the message ends.
+    feedback.begin();
+    feedback.event(at(190, 1));
+    feedback.commit(Lsn(200));
     feedback.acknowledge(at(190, 0)).unwrap();
-    assert_eq!(feedback.confirmed(), Lsn(191));
+    assert_eq!(feedback.confirmed(), Lsn(190));
 }
 
 #[test]
@@ -319,8 +323,8 @@ struct Run {
     acknowledged: Option<Position>,
     /// LSNs of PREPAREs that are not decided, by xid.
     prepared: BTreeMap<u32, u64>,
-    /// Of those that were committed, with the last event.
-    committed: Vec<(u64, Position)>,
+    /// Of those that were committed, with the last event and the end.
+    committed: Vec<(u64, Position, u64)>,
     confirmed: Lsn,
 }
 
@@ -422,7 +426,7 @@ impl Run {
         if self.random.random()
             && let Some(last) = self.transaction()
         {
-            self.committed.push((lsn, last));
+            self.committed.push((lsn, last, self.lsn));
         }
         self.prepared.remove(&xid);
         self.feedback.decided(xid);
@@ -433,7 +437,7 @@ impl Run {
         let lsn = self.lsn + 10;
         self.feedback.event(at(lsn, 0));
         self.undelivered.push_back((Lsn(lsn), at(lsn, 0)));
-        self.transactions.insert(lsn, (lsn + 1, at(lsn, 0)));
+        self.transactions.insert(lsn, (lsn, at(lsn, 0)));
         self.lsn = lsn + 10;
     }
 
@@ -471,8 +475,10 @@ impl Run {
         );
         let undecided = self.prepared.values();
         let committed = self.committed.iter();
-        let open = committed.filter(|(_, last)| Some(*last) > self.acknowledged);
-        let mut held = undecided.chain(open.map(|(lsn, _)| lsn));
+        // Nor does it stop between a PREPARE and its commit.
+        let open = committed
+            .filter(|(_, last, end)| Some(*last) > self.acknowledged || confirmed.0 < *end);
+        let mut held = undecided.chain(open.map(|(lsn, ..)| lsn));
         assert!(held.all(|lsn| confirmed.0 <= *lsn), "{confirmed}");
     }
 
@@ -547,6 +553,28 @@ fn nothing_behind_a_prepare_is_confirmed_until_its_transaction_is_dealt_with() {
     feedback.decided(9);
     feedback.acknowledge(at(700, 0)).unwrap();
     assert_eq!(feedback.confirmed(), Lsn(720));
+}
+
+#[test]
+fn what_one_prepared_transaction_holds_does_not_split_another() {
+    let mut feedback = connected();
+    feedback.prepared(7, Lsn(50));
+    feedback.prepared(8, Lsn(60));
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.decided(7);
+    feedback.acknowledge(at(100, 0)).unwrap();
+    // From 60 on, the server would send what commits 7 and not its changes.
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    feedback.connected(ms(1), INTERVAL);
+    feedback.prepared(7, Lsn(50));
+    feedback.prepared(8, Lsn(60));
+    transaction(&mut feedback, 100, 120, 1);
+    feedback.decided(7);
+    feedback.keepalive(ms(2), ping(130, 0, false));
+    assert_eq!(feedback.confirmed(), Lsn(50));
+    // Rolled back: neither is in the way of the other any more.
+    feedback.decided(8);
+    assert_eq!(feedback.confirmed(), Lsn(130));
 }
 
 #[test]
