@@ -75,7 +75,7 @@ pub(super) async fn replication(catalog: &Catalog, limit: Duration) -> [Finding;
     };
     let (connected, pooler) = match tokio::time::timeout(limit, asking).await {
         Ok(Ok((identity, row, told))) => {
-            let text = format!("open, on timeline {}", identity.lineage.timeline());
+            let text = format!("open, on timeline {}", identity.lineage.timeline);
             let process: Option<i32> = row
                 .into_iter()
                 .next()
