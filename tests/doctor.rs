@@ -269,11 +269,8 @@ async fn a_slot_that_is_not_ours_is_found() {
     let stranger = place.config().application_name("another");
     found(&stranger, "slot-in-use", Level::Warning).await;
     stream.stop().await.unwrap();
-    let once = Reconnect {
-        attempts_max: Some(0),
-        ..Reconnect::default()
-    };
-    let mut stream = place.config().reconnect(once).connect().await.unwrap();
+    let once = place.config().reconnect_attempts_max(0);
+    let mut stream = once.connect().await.unwrap();
     let held = found(&stranger, "slot-in-use", Level::Warning).await;
     mend(&place.sql, &held).await;
     assert!(stream.next_batch().await.is_err(), "it goes on");

@@ -9,9 +9,7 @@
 
 use std::time::Duration;
 
-use pgoutput_decoder_host::{
-    Config, Error, ErrorClass, Event, Lsn, Position, Reconnect, SlotProblem, Stream,
-};
+use pgoutput_decoder_host::{Config, Error, ErrorClass, Event, Lsn, Position, SlotProblem, Stream};
 use pgoutput_decoder_tests::Server;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};

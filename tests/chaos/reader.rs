@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pgoutput_decoder_host::{
-    Acknowledger, Config, EngineKind, Error, ErrorClass, Event, Position, Reconnect, Stream,
-    Streaming,
+    Acknowledger, Config, EngineKind, Error, ErrorClass, Event, Position, Stream, Streaming,
 };
 use pgoutput_decoder_tests::chaos::history::{Note, What};
 use serde::Deserialize;
@@ -241,11 +240,7 @@ fn config(arguments: &Arguments) -> Config {
         .two_phase(arguments.two_phase)
         .connect_timeout(Duration::from_secs(3))
         .receive_timeout(Duration::from_secs(3))
-        .reconnect(Reconnect {
-            delay_min: Duration::from_millis(20),
-            delay_max: Duration::from_millis(200),
-            attempts_max: None,
-        });
+        .reconnect_delay_max(Duration::from_millis(200));
     if arguments.native {
         config = config.engine(EngineKind::Native);
     }
