@@ -336,7 +336,7 @@ impl<'a> Checker<'a> {
             let reader = reader.saturating_sub(1);
             if self.before[units] > acknowledged {
                 let text = format!(
-                    "{} was confirmed when {acknowledged} of the {} events before were acknowledged",
+                    "{} was confirmed when {acknowledged} of the {} events before were dealt with",
                     confirm.lsn, self.before[units]
                 );
                 self.wrong(Kind::ConfirmedEarly, reader, text);

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// When it acknowledges: `each`, `batch`, `every:N`, `behind:N`, `after:MS`.
     #[arg(long, default_value = "each")]
     habit: String,
-    /// Events it takes before it pauses for a millisecond; 0 never pauses. After a while it hurries.
+    /// Events it takes before it pauses for a millisecond; 0 never does. After a while it hurries.
     #[arg(long, default_value_t = 0)]
     pause_every: usize,
     /// Stalls once, behind so many events, for `stall_ms`.

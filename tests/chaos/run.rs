@@ -125,7 +125,8 @@ impl<'server> Run<'server> {
         sql.batch_execute(writer::SETUP).await.unwrap();
         for (slot, two_phase) in [(truth::SLOT, false), ("reader", two_phase)] {
             let make = format!(
-                "SELECT pg_create_logical_replication_slot('{slot}_{seed}', 'pgoutput', false, {two_phase})"
+                "SELECT pg_create_logical_replication_slot('{slot}_{seed}', 'pgoutput', false,
+                                                           {two_phase})"
             );
             sql.batch_execute(&make).await.unwrap();
         }
