@@ -39,6 +39,14 @@ impl Outcome {
         !self.rig.is_empty() || !self.verdict.violations.is_empty()
     }
 
+    /// The first thing that is wrong, in a word.
+    pub(crate) fn wrong(&self) -> String {
+        match self.verdict.violations.first() {
+            Some(violation) => format!("{:?}", violation.kind),
+            None => self.rig.join(", "),
+        }
+    }
+
     /// A line, and one for everything that is wrong.
     pub(crate) fn report(&self) -> String {
         let mut report = self.line() + "\n";

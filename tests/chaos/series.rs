@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,6 +78,15 @@ struct Series {
     total: Sum,
 }
 
+/// What all versions share.
+struct Whole {
+    tracked: Mutex<Summary>,
+    /// Done so far.
+    runs: AtomicU64,
+    /// No more are begun.
+    over: AtomicBool,
+}
+
 /// A few seeds on each server, for every change.
 pub(crate) async fn few() -> ExitCode {
     all(&Arguments {
@@ -94,13 +103,16 @@ pub(crate) async fn few() -> ExitCode {
 /// All runs, one line each, on all servers at once.
 pub(crate) async fn all(arguments: &Arguments) -> ExitCode {
     let began = clock::unix_us();
-    let tracked = Arc::new(Mutex::new(Summary::read()));
-    let over = Arc::new(AtomicBool::new(false));
+    let whole = Arc::new(Whole {
+        tracked: Mutex::new(Summary::read()),
+        runs: AtomicU64::new(0),
+        over: AtomicBool::new(false),
+    });
     let mut all = Vec::new();
     let mut running = Vec::new();
     let versions = u64::try_from(arguments.version.len()).unwrap();
     for &version in &arguments.version {
-        let known = tracked.lock().unwrap().sum(version).seeds;
+        let known = whole.tracked.lock().unwrap().sum(version).seeds;
         let first = arguments.seed.unwrap_or(known + 1);
         let runs = arguments.runs.div_ceil(versions);
         let series = Arc::new(Mutex::new(Series {
@@ -112,9 +124,8 @@ pub(crate) async fn all(arguments: &Arguments) -> ExitCode {
         }));
         all.push(Arc::clone(&series));
         for _ in 0..arguments.servers.min(runs) {
-            let (arguments, over) = (arguments.clone(), Arc::clone(&over));
-            let (series, tracked) = (Arc::clone(&series), Arc::clone(&tracked));
-            running.push(tokio::spawn(on_a_server(arguments, series, tracked, over)));
+            let (series, whole) = (Arc::clone(&series), Arc::clone(&whole));
+            running.push(tokio::spawn(on_a_server(arguments.clone(), series, whole)));
         }
     }
     for server in running {
@@ -140,37 +151,37 @@ pub(crate) async fn all(arguments: &Arguments) -> ExitCode {
 }
 
 /// Seeds that nobody else runs, one after the other, on a server of their own.
-async fn on_a_server(
-    arguments: Arguments,
-    series: Arc<Mutex<Series>>,
-    tracked: Arc<Mutex<Summary>>,
-    over: Arc<AtomicBool>,
-) {
+async fn on_a_server(arguments: Arguments, series: Arc<Mutex<Series>>, whole: Arc<Whole>) {
     let version = series.lock().unwrap().version;
     let mut server = Server::start(&["--version", &version.to_string()]).await;
     let sql = connect(&server.url).await.unwrap();
     let today = sql.query_one("SELECT current_date::text", &[]).await;
     let today: String = today.unwrap().get(0);
     drop(sql);
-    while !over.load(Ordering::Relaxed) {
+    while !whole.over.load(Ordering::Relaxed) {
         let Some(seed) = series.lock().unwrap().seeds.next() else {
             return;
         };
         let run = Run::new(&mut server, version, seed).await;
         let outcome = run.run(arguments.keep).await;
         print!("{}", outcome.report());
-        if arguments.until_wrong && outcome.is_bad() {
-            over.store(true, Ordering::Relaxed);
+        whole.runs.fetch_add(1, Ordering::Relaxed);
+        if arguments.until_wrong && outcome.is_bad() && !whole.over.swap(true, Ordering::Relaxed) {
+            let runs = whole.runs.load(Ordering::Relaxed);
+            println!(
+                "caught by run {runs}, seed {seed} on {version}: {}",
+                outcome.wrong()
+            );
         }
         let mut series = series.lock().unwrap();
-        let mut tracked = tracked.lock().unwrap();
+        let mut tracked = whole.tracked.lock().unwrap();
         if arguments.seed.is_some() {
             tracked.run_again(version, &outcome);
         }
-        let whole = series.add(&outcome);
-        if arguments.seed.is_none() && whole.seeds > 0 {
+        let done = series.add(&outcome);
+        if arguments.seed.is_none() && done.seeds > 0 {
             let sum = tracked.sum(version);
-            sum.join(whole);
+            sum.join(done);
             sum.last.clone_from(&today);
             tracked.write();
         }
