@@ -57,6 +57,9 @@ pub(crate) struct Arguments {
     stash_max: Option<u64>,
     #[arg(long)]
     stash_directory: Option<std::path::PathBuf>,
+    /// What it was given last, by its own account.
+    #[arg(long)]
+    start_position: Option<Position>,
 }
 
 /// Appends whole lines: what was written survives a `kill -9`.
@@ -223,6 +226,7 @@ async fn consume(
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             if count == arguments.stall_after {
+                consumer.log.note(What::Stalls);
                 consumer.log.flush();
                 tokio::time::sleep(Duration::from_millis(arguments.stall_ms)).await;
             }
@@ -258,6 +262,9 @@ fn config(arguments: &Arguments) -> Config {
     }
     if let Some(directory) = &arguments.stash_directory {
         config = config.stash_directory(directory);
+    }
+    if let Some(position) = arguments.start_position {
+        config = config.start_position(position);
     }
     config
 }
