@@ -602,4 +602,6 @@ const STOPPING_REQUESTS: u32 = 8;
 const IN_A_ROW_US: i64 = 500_000;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
