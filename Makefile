@@ -54,7 +54,7 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-mutants test-damage test-large reliability ## Every test there is, the long ones too.
+test-full: test test-mutants test-damage test-large test-containers reliability ## Every test there is, the long ones too.
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
@@ -75,6 +75,10 @@ test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSION
 .PHONY: reliability
 reliability: python ## What is promised of a stream, measured, in a table. QUICK=1 waits less; VERSION=14.
 	$(PYTHON) tests/reliability.py $(if $(QUICK),--quick) $(if $(VERSION),--version $(VERSION))
+
+.PHONY: test-containers
+test-containers: build ## The command beside a server in a container, restarted and paused: where Docker answers.
+	$(CARGO) test --locked --release --package pgoutput-decoder-containers
 
 .PHONY: fuzz
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
@@ -109,6 +113,7 @@ lint-rust: ## Formatting and clippy.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --release --package pgoutput-decoder-component --no-deps -- $(AS_WASM) --deny warnings
+	$(CARGO) clippy --locked --release --all-targets --package pgoutput-decoder-containers -- --deny warnings
 
 .PHONY: lint-python
 lint-python: ## Formatting, ruff and mypy.
