@@ -69,8 +69,8 @@ test-large: build ## A transaction of 2 GB through the command: its memory and i
 	$(PYTHON) tests/large_transaction.py
 
 .PHONY: test-versions
-test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), and a table.
-	$(PYTHON) tests/versions.py $(VERSIONS)
+test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), JOBS (1) at a time.
+	$(PYTHON) tests/versions.py --jobs $(or $(JOBS),1) $(VERSIONS)
 
 .PHONY: reliability
 reliability: python ## What is promised of a stream, measured, in a table. QUICK=1 waits less; VERSION=14.
