@@ -131,6 +131,12 @@ async fn connect(url: &str, database: Option<&str>) -> Client {
     client
 }
 
+/// The server's major version.
+async fn major(sql: &Client) -> i32 {
+    let version = "SELECT current_setting('server_version_num')::int / 10000";
+    sql.query_one(version, &[]).await.unwrap().get(0)
+}
+
 /// The next `count` events.
 async fn events(stream: &mut Stream, count: usize) -> Vec<Event> {
     let mut events = Vec::new();

@@ -301,7 +301,10 @@ impl Driver {
                 Ok(Ok(received)) => received,
                 // Before PostgreSQL 18, a publication that is gone ends the connection.
                 Ok(Err(error)) if error.sqlstate() == Some("42704") => {
-                    return End::Failed(self.check().await.err().unwrap_or(error));
+                    let missing = self.check().await.err();
+                    return End::Failed(
+                        missing.unwrap_or_else(|| error.of_a_younger_publication()),
+                    );
                 }
                 Ok(Err(error)) => return End::Failed(error),
                 Err(_) => return End::Failed(self.silent()),

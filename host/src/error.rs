@@ -403,6 +403,14 @@ impl Error {
         }
     }
 
+    /// The same of a publication that was not there for the server, and is for us.
+    pub(crate) fn of_a_younger_publication(mut self) -> Self {
+        if let Self::Server { hint, .. } = &mut self {
+            hint.get_or_insert_with(|| YOUNGER_PUBLICATION.to_owned());
+        }
+        self
+    }
+
     /// What to do about it, for people: mostly the SQL to run.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -542,6 +550,10 @@ pub(crate) struct Login {
 pub(crate) const CONNECTING: &str = "connecting to the server";
 
 /// What helps where changes cannot be had any more.
+/// Only before `PostgreSQL` 18 is this an error.
+const YOUNGER_PUBLICATION: &str = "it is there now, but was not when what comes next was written: \
+    make the slot anew, or pass over what was committed before by start_lsn";
+
 const SNAPSHOT: &str = "drop the slot, make a new one and take a new snapshot";
 
 /// What to do about a slot that is lost, and against the next time.
