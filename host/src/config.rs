@@ -441,9 +441,9 @@ impl Config {
         self
     }
 
-    /// Who is told, in a line, what needs somebody's attention while the stream goes on: a slot that
-    /// nears its invalidation, a publication without tables. Called by the task that receives: it
-    /// must not take long. By default nobody.
+    /// Who is told, in a line, what needs somebody's attention while the stream goes on: a slot
+    /// that nears its invalidation, a publication without tables, a full disk. Called by the task
+    /// that receives: it must not take long. By default nobody.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_warning = Warn(Some(Arc::new(tell)));
         self
