@@ -54,11 +54,15 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-mutants test-damage test-large ## Every test there is, the long ones too.
+test-full: test test-mutants test-controls test-damage test-large reliability ## Every test, the long ones too.
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
 	scripts/mutants
+
+.PHONY: test-controls
+test-controls: bootstrap ## Promises of the host, broken one at a time: the chaos rig catches each within 50 runs.
+	scripts/mutants tests/chaos/controls.toml
 
 .PHONY: test-damage
 test-damage: ## Every prefix and every flipped byte of every vector: minutes.
@@ -71,6 +75,10 @@ test-large: build ## A transaction of 2 GB through the command: its memory and i
 .PHONY: test-versions
 test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), and a table.
 	$(PYTHON) tests/versions.py $(VERSIONS)
+
+.PHONY: reliability
+reliability: python ## What is promised of a stream, measured, in a table. QUICK=1 waits less; VERSION=14.
+	$(PYTHON) tests/reliability.py $(if $(QUICK),--quick) $(if $(VERSION),--version $(VERSION))
 
 .PHONY: fuzz
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
