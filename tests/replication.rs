@@ -31,6 +31,7 @@ mod slots;
 mod streaming;
 mod trouble;
 mod two_phase;
+mod undecodable;
 
 /// A database, a slot and a publication `p` of one test.
 struct Place {

@@ -2,6 +2,7 @@
 //! password.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::Cause;
 use crate::connection::{AuthenticationProblem, TlsProblem};
@@ -79,6 +80,14 @@ pub enum Error {
         /// What it failed with.
         #[source]
         error: Cause,
+    },
+    /// A change that cannot be decoded could not be parked. Nothing behind it was acknowledged.
+    #[error("cannot park a change that cannot be decoded: writing {}: {io}", file.display())]
+    Park {
+        /// Where it was to be written.
+        file: PathBuf,
+        /// What the operating system said.
+        io: io::Error,
     },
     /// What the server sent is not the replication protocol.
     #[error("replication protocol: {reason}")]
@@ -343,7 +352,9 @@ impl Error {
                 error: StashError::File { io, .. },
                 ..
             } if is_full(io) => ErrorClass::Transient,
-            Self::Acknowledge { .. }
+            Self::Park { io, .. } if is_full(io) => ErrorClass::Transient,
+            Self::Park { .. }
+            | Self::Acknowledge { .. }
             | Self::Configuration { .. }
             | Self::Stash { .. }
             | Self::Engine(EngineError::Option(_))
@@ -433,6 +444,10 @@ impl Error {
             } => Some(format!(
                 "to go on behind it: SELECT pg_replication_slot_advance({}, '{end_lsn}');",
                 quote_literal(slot)
+            )),
+            Self::Park { file, .. } => Some(format!(
+                "free space there, or let {} be written to",
+                file.display()
             )),
             Self::SlotUnusable {
                 slot,
