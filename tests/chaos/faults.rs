@@ -85,11 +85,14 @@ impl Run<'_> {
                     ("stash full", Starved::Limit)
                 };
                 self.reading.starved = Some(starved);
+                let first = self.reading.started;
                 self.reading.pause(Duration::from_millis(700)).await;
-                if self.reading.has_starved() {
+                if self.reading.has_starved(first) {
                     self.hit(kind);
                 }
-                self.reading.kill();
+                if !disk {
+                    self.reading.kill();
+                }
             }
         }
     }

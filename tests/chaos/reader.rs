@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use pgoutput_decoder_host::{
-    Acknowledger, Config, EngineKind, Error, ErrorClass, Event, Position, Stream, Streaming,
+    Acknowledger, Config, EngineKind, Error, ErrorClass, Event, Monitor, Position, Stream,
+    Streaming,
 };
 use pgoutput_decoder_tests::chaos::history::{Note, What};
 use serde::Deserialize;
@@ -177,6 +178,9 @@ pub(crate) async fn read(arguments: Arguments) {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         stopper.stop();
     });
+    if arguments.stash_directory.is_some() {
+        tokio::spawn(watch_space(stream.monitor(), arguments.log.clone()));
+    }
     let mut consumer = Consumer {
         acknowledger: stream.acknowledger(),
         habit: Habit::parse(&arguments.habit),
@@ -199,6 +203,19 @@ pub(crate) async fn read(arguments: Arguments) {
     };
     log.note(what);
     log.flush();
+}
+
+/// Leaves a file beside the log once a disk was full: the stream waits for space, and does not say
+/// so by an event.
+async fn watch_space(monitor: Monitor, log: std::path::PathBuf) {
+    let is_full = || {
+        let error = monitor.status().last_error;
+        error.is_some_and(|error| error.contains(NO_SPACE))
+    };
+    while !is_full() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    File::create(log.with_extension("full")).unwrap();
 }
 
 async fn consume(
@@ -324,3 +341,6 @@ fn label(event: &Event) -> String {
 
 /// Long enough to be hit in the middle of something, and not so long that all wait for it.
 const SLOW_EVENTS: usize = 1_500;
+
+/// What an error says of a transaction that finds no room.
+pub(crate) const NO_SPACE: &str = "cannot keep";

@@ -13,6 +13,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
 
+use crate::reader::NO_SPACE;
 use crate::writer::{Work, connect};
 
 /// Who runs readers.
@@ -35,9 +36,9 @@ pub(crate) struct Supervisor {
 /// What ends the disk space for undecided transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Starved {
-    /// A file system that is full.
+    /// A file system that is full for a while.
     Disk,
-    /// `stash_max_bytes`.
+    /// `stash_max_bytes`: the reader ends.
     Limit,
 }
 
@@ -148,13 +149,13 @@ impl Supervisor {
         read.is_ok() && tail.contains(&format!(" {label}\n"))
     }
 
-    /// Whether a reader ended for want of space.
-    pub(crate) fn has_starved(&self) -> bool {
-        let errors = self.notes().into_iter().filter_map(|note| match note.what {
-            What::Failed { text, .. } => Some(text),
-            _ => None,
-        });
-        errors.into_iter().any(|text| text.contains("cannot keep"))
+    /// Whether a reader, of those from `first` on, wanted space that was not there.
+    pub(crate) fn has_starved(&self, first: usize) -> bool {
+        (first..self.started).any(|reader| {
+            let log = self.folder.join(format!("reader-{reader}.log"));
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            text.contains(NO_SPACE) || log.with_extension("full").exists()
+        })
     }
 
     /// Everything readers noted so far.
@@ -271,8 +272,12 @@ pub(crate) fn has_namespaces() -> bool {
     })
 }
 
-/// Its first argument is the directory, the others are what to run there.
-const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=32k tmpfs "$0"; exec "$@""#;
+/// Its first argument is the directory, the others are what to run there. After a while somebody
+/// makes space.
+const ON_A_SMALL_DISK: &str = r#"
+mount -t tmpfs -o size=32k tmpfs "$0"
+{ sleep 0.8; mount -o remount,size=256m "$0"; } &
+exec "$@""#;
 
 /// A stop takes as long as a server that is gone may make it take.
 const STOP_MS: u32 = 12_000;
