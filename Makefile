@@ -54,11 +54,15 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-mutants test-damage test-large test-containers reliability ## Every test there is, the long ones too.
+test-full: test test-mutants test-controls test-damage test-large test-containers reliability ## Every test, the long ones too.
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
 	scripts/mutants
+
+.PHONY: test-controls
+test-controls: bootstrap ## Promises of the host, broken one at a time: the chaos rig catches each within 50 runs.
+	scripts/mutants tests/chaos/controls.toml
 
 .PHONY: test-damage
 test-damage: ## Every prefix and every flipped byte of every vector: minutes.

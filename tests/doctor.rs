@@ -207,6 +207,15 @@ async fn what_a_role_may_not_is_found_and_mended() {
     found(&config, "replication-connection", Level::Ok).await;
     found_and_mended(&config, &place.sql, "long-transactions", Level::Unknown).await;
     found_and_mended(&config, &place.sql, "select-right", Level::Info).await;
+    // The server ends a session a moment after its client.
+    let left = "SELECT FROM pg_stat_activity WHERE usename = 'Doctor'";
+    timeout(PATIENCE, async {
+        while !place.sql.query(left, &[]).await.unwrap().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("its sessions last");
     place.run("ALTER ROLE \"Doctor\" CONNECTION LIMIT 1").await;
     found_and_mended(&config, &place.sql, "connections", Level::Error).await;
     place

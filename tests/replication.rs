@@ -25,6 +25,7 @@ mod doctor;
 mod doctor_server;
 mod failover;
 mod gate;
+mod health;
 mod resume;
 mod slots;
 mod streaming;

@@ -59,6 +59,27 @@ pub struct Config {
     pub(crate) reconnect: Reconnect,
     pub(crate) message_max_bytes: usize,
     pub(crate) memory_max_bytes: usize,
+    pub(crate) on_warning: Warn,
+}
+
+/// Who is told what needs somebody's attention.
+#[derive(Clone, Default)]
+pub(crate) struct Warn(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) + Send + Sync;
+
+impl Warn {
+    pub(crate) fn warn(&self, text: &str) {
+        if let Some(tell) = &self.0 {
+            tell(text);
+        }
+    }
+}
+
+impl fmt::Debug for Warn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "given" } else { "none" })
+    }
 }
 
 /// Whether a stream makes its slot.
@@ -143,6 +164,7 @@ impl Config {
             // MaxAllocSize, utils/memutils.h: no message of the server is larger.
             message_max_bytes: 1 << 30,
             memory_max_bytes: Limits::default().memory_max_bytes,
+            on_warning: Warn::default(),
         }
     }
 
@@ -416,6 +438,14 @@ impl Config {
     /// one row: a text needs about four times its length.
     pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
         self.memory_max_bytes = bytes;
+        self
+    }
+
+    /// Who is told, in a line, what needs attention while the stream goes on: a slot that
+    /// nears its invalidation, a publication without tables. Called by the task that receives: it
+    /// must not take long. By default nobody.
+    pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_warning = Warn(Some(Arc::new(tell)));
         self
     }
 

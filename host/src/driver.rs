@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::backoff::Backoff;
@@ -20,12 +20,15 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::lsn::Lsn;
 use crate::pace::{self, Pace};
-use crate::records::{Batch, Position, TopicTable};
+use crate::queue::Producer;
+use crate::records::{Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
 use crate::stash::{Replay, Stash};
+use crate::status::State;
 use crate::stream::{Clock, Shared};
 
 mod decoding;
+mod health;
 mod link;
 mod slot;
 
@@ -34,7 +37,7 @@ pub(crate) struct Driver {
     config: Config,
     connector: Arc<Connector>,
     shared: Arc<Shared>,
-    batches: mpsc::Sender<Result<Batch, Error>>,
+    batches: Producer,
     catalog: Catalog,
     engine: Engine,
     topics: TopicTable,
@@ -53,6 +56,8 @@ pub(crate) struct Driver {
     /// Where the decoder broke down last: behind which event.
     broke_at: Option<Position>,
     backoff: Backoff,
+    /// When to ask the catalogs again how slot and publications are.
+    sample_at: Duration,
 }
 
 /// A connection that streams.
@@ -75,7 +80,7 @@ impl Driver {
         config: Config,
         connector: Arc<Connector>,
         shared: Arc<Shared>,
-        batches: mpsc::Sender<Result<Batch, Error>>,
+        batches: Producer,
     ) -> Result<(Self, Link), Error> {
         let engine = open_engine(&config, &connector)?;
         let mut driver = Self {
@@ -94,6 +99,7 @@ impl Driver {
             handed: None,
             handed_end: Lsn(0),
             broke_at: None,
+            sample_at: Duration::ZERO,
         };
         let link = driver.first_link().await?;
         Ok((driver, link))
@@ -116,12 +122,16 @@ impl Driver {
             if self.shared.clock.now() > began.saturating_add(STABLE) {
                 self.backoff.end();
             }
+            self.note(State::Reconnecting, &error);
             let shared = Arc::clone(&self.shared);
             link = tokio::select! {
                 biased;
                 () = shared.stopped() => return self.unsent(),
                 again = self.link_again(error) => match again {
-                    Ok(link) => link,
+                    Ok(link) => {
+                        self.shared.health().reconnects += 1;
+                        link
+                    }
                     Err(error) => {
                         self.tell(error);
                         shared.stopped().await;
@@ -200,13 +210,10 @@ impl Driver {
         self.replay = None;
     }
 
-    /// Hands an error over behind the batches, without waiting for the consumer to take them.
+    /// Hands an error that stays over to the consumer.
     fn tell(&self, error: Error) {
-        let batches = self.batches.clone();
-        tokio::spawn(async move {
-            // Nobody is listening: then nobody misses it.
-            let _ = batches.send(Err(error)).await;
-        });
+        self.note(State::Failed, &error);
+        self.batches.end(error);
     }
 
     /// Whether connecting again may help: of a decoder that broke down, a new one is tried once.
@@ -288,6 +295,7 @@ impl Driver {
     async fn receive(&mut self, receiver: &mut Receiver) -> End {
         let mut pace = Pace::default();
         loop {
+            self.look_after().await;
             let silence = self.config.receive_timeout;
             let received = match tokio::time::timeout(silence, receiver.receive()).await {
                 Ok(Ok(received)) => received,

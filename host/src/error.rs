@@ -338,6 +338,11 @@ impl Error {
     /// Whose fault this is. A stream tries again by itself where this is `Transient`.
     pub fn class(&self) -> ErrorClass {
         match self {
+            // Somebody may make room.
+            Self::Stash {
+                error: StashError::File { io, .. },
+                ..
+            } if is_full(io) => ErrorClass::Transient,
             Self::Acknowledge { .. }
             | Self::Configuration { .. }
             | Self::Stash { .. }
@@ -475,6 +480,13 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+fn is_full(io: &io::Error) -> bool {
+    matches!(
+        io.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// SQLSTATEs after which the same request may succeed a little later.

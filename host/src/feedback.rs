@@ -29,6 +29,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::records::Position;
+use crate::status::Outstanding;
 
 /// One Standby Status Update, without the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,11 @@ pub(crate) struct Feedback {
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,
     open: Open,
+    /// The last event of a transaction whose commit has not been read, though it came over a
+    /// connection that is gone.
+    unfinished: Option<Position>,
+    /// When the open transaction was committed, or the one before it.
+    begun_us: i64,
     /// Where streaming was asked to start.
     from: Lsn,
     /// Nothing that comes is dealt with any more.
@@ -131,6 +137,9 @@ struct Pending {
     last: Position,
     /// What may be confirmed once it is acknowledged.
     end: Lsn,
+    /// When the first of them was committed, µs since 1970-01-01; as good as that where they are
+    /// merged.
+    committed_us: i64,
 }
 
 impl Feedback {
@@ -145,6 +154,8 @@ impl Feedback {
             told: Lsn(0),
             pending: VecDeque::new(),
             open: Open::No,
+            unfinished: None,
+            begun_us: 0,
             from,
             halted: false,
             delivered: None,
@@ -224,15 +235,18 @@ impl Feedback {
         self.requests = None;
     }
 
-    /// A transaction begins.
-    pub(crate) fn begin(&mut self) {
+    /// A transaction begins that was committed at this time, µs since 1970-01-01.
+    pub(crate) fn begin(&mut self, commit_ts_us: i64) {
         self.open = Open::Empty;
+        self.begun_us = commit_ts_us;
     }
 
-    /// An event of the open transaction, or one that belongs to none.
+    /// An event of the open transaction, or one that belongs to none and is as old as the
+    /// transaction before it, or younger.
     pub(crate) fn event(&mut self, position: Position) {
         if self.open != Open::No {
             self.open = Open::Last(position);
+            self.unfinished = self.unfinished.max(Some(position));
         } else if self.is_news(position) {
             // A message of no transaction has no commit. Its LSN is the end of its record
             // (`logicalmsg_decode`, decode.c), so that it is not sent again where streaming starts
@@ -241,6 +255,7 @@ impl Feedback {
             self.push(Pending {
                 last: position,
                 end,
+                committed_us: self.begun_us,
             });
         }
     }
@@ -248,15 +263,29 @@ impl Feedback {
     /// The open transaction ends; `end_lsn` is what may be confirmed when all of it is done.
     pub(crate) fn commit(&mut self, end_lsn: Lsn) {
         let open = std::mem::replace(&mut self.open, Open::No);
+        if let Open::Last(last) = open
+            && Some(last) >= self.unfinished
+        {
+            self.unfinished = None;
+        }
         match open {
             // Otherwise it was sent again: its entry is there, or it is confirmed.
-            Open::Last(last) if self.is_news(last) => self.push(Pending { last, end: end_lsn }),
+            Open::Last(last) if self.is_news(last) => self.push(Pending {
+                last,
+                end: end_lsn,
+                committed_us: self.begun_us,
+            }),
             _ => self.extend(end_lsn),
         }
     }
 
-    /// A transaction is prepared: the server sends it only from `prepare_lsn` or before.
+    /// A transaction is prepared: the server sends it only from `prepare_lsn` or before. One behind
+    /// which something is confirmed is dealt with, and was sent again; or it was prepared before
+    /// `two_phase`, and the server sends it at its COMMIT PREPARED as often as it sends that.
     pub(crate) fn prepared(&mut self, xid: u32, prepare_lsn: Lsn) {
+        if prepare_lsn < self.confirmed {
+            return;
+        }
         let again = |known: &Prepared| (known.xid, known.prepare_lsn) == (xid, prepare_lsn);
         if !self.prepared.iter().any(again) {
             self.prepared.push(Prepared {
@@ -414,10 +443,10 @@ impl Feedback {
         self.status(false)
     }
 
-    /// Whether every event of the open transaction that came has been acknowledged, so that all
-    /// that keeps it from being confirmed may be its commit.
+    /// Whether every event that came of a transaction without its commit has been acknowledged, so
+    /// that all that keeps it from being confirmed may be that.
     pub(crate) fn is_commit_missing(&self) -> bool {
-        matches!(self.open, Open::Last(last) if self.acknowledged >= Some(last))
+        self.unfinished.is_some() && self.acknowledged >= self.unfinished
     }
 
     /// `update` is on the wire.
@@ -433,6 +462,22 @@ impl Feedback {
     /// What the server may forget.
     pub(crate) fn confirmed(&self) -> Lsn {
         self.confirmed
+    }
+
+    /// What was received and not dealt with.
+    pub(crate) fn outstanding(&self) -> Outstanding {
+        let open = matches!(self.open, Open::Last(last) if self.is_news(last));
+        let oldest = self.pending.front().map(|pending| pending.committed_us);
+        Outstanding {
+            events: self.changes.len(),
+            transactions: self.pending.len() + usize::from(open),
+            oldest_us: oldest.or(open.then_some(self.begun_us)),
+            received: self.received.max(self.confirmed),
+            received_at: self.received_at,
+            delivered: self.delivered,
+            confirmed: self.confirmed,
+            blocked: self.blocked,
+        }
     }
 
     /// Whether the server does nothing any more but ask for a confirmation that cannot be given
@@ -454,12 +499,8 @@ impl Feedback {
     }
 
     fn is_news(&self, position: Position) -> bool {
-        self.acknowledged
-            .is_none_or(|acknowledged| position > acknowledged)
-            && self
-                .pending
-                .back()
-                .is_none_or(|pending| position > pending.last)
+        let last = self.pending.back().map(|pending| pending.last);
+        is_news(position, self.acknowledged) && is_news(position, last)
     }
 
     fn push(&mut self, pending: Pending) {
@@ -535,13 +576,19 @@ impl Feedback {
     }
 }
 
+/// Whether an event at `position` comes behind the last one that is known: a position tells that,
+/// an LSN, which events share, does not.
+pub(crate) fn is_news(position: Position, known: Option<Position>) -> bool {
+    Some(position) > known
+}
+
 /// How long a confirmation that has moved may wait for others to travel with it.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long the server may be silent before it is asked for a keepalive.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Entries of `pending` kept: 2 MiB.
+/// Entries of `pending` kept: 2.5 MiB.
 const PENDING_MAX: usize = 65_536;
 
 /// Entries of `changes` kept: 1.5 MiB.
@@ -554,5 +601,7 @@ const STOPPING_REQUESTS: u32 = 8;
 /// The longest time between two of those.
 const IN_A_ROW_US: i64 = 500_000;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -223,6 +223,11 @@ impl Batch {
         self.0.events.is_empty()
     }
 
+    /// The memory it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.text.len() + self.len() * size_of::<EventHeader>()
+    }
+
     /// The events in order.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event> + use<> {
         let records = Arc::clone(&self.0);

@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -13,8 +14,10 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::feedback::Feedback;
 use crate::lsn::Lsn;
+use crate::queue::{Consumer, Gauge, queue};
 use crate::records::{Batch, Position};
 use crate::start::Start;
+use crate::status::{Health, State, Status};
 
 /// A running replication stream. Events come in batches, in commit order, each at least once;
 /// within one `Stream` exactly once, over reconnections too.
@@ -23,7 +26,7 @@ use crate::start::Start;
 /// the background; [`Stream::stop`] ends it and waits until the server has the last word.
 #[derive(Debug)]
 pub struct Stream {
-    batches: mpsc::Receiver<Result<Batch, Error>>,
+    batches: Consumer,
     shared: Arc<Shared>,
     driver: Option<JoinHandle<Result<(), Error>>>,
     ignored_options: Vec<String>,
@@ -42,14 +45,32 @@ pub struct Stopper {
     shared: Arc<Shared>,
 }
 
+/// Tells how the stream is, from anywhere, also when it has ended. Cheap to clone and to ask.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    shared: Arc<Shared>,
+}
+
 /// What the consumer and the tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     feedback: Mutex<Feedback>,
+    health: Mutex<Health>,
+    queue: Gauge,
     /// The feedback task has something to do before its deadline.
     pub(crate) wake: Notify,
-    stop: watch::Sender<bool>,
+    stopping: watch::Sender<Stopping>,
     pub(crate) clock: Clock,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stopping {
+    No,
+    /// The consumer gets nothing more, and may still acknowledge what it has.
+    Ending,
+    /// The tasks say good-bye to the server.
+    Leaving,
 }
 
 /// The only clock of the library.
@@ -62,15 +83,17 @@ impl Stream {
     /// For [`Config::connect`], which has checked the configuration.
     pub(crate) async fn connect(config: Config, connector: Arc<Connector>) -> Result<Self, Error> {
         let from = config.start.map_or(Lsn(0), Start::lsn);
+        let (producer, batches, queue) = queue();
         let shared = Arc::new(Shared {
             feedback: Mutex::new(Feedback::new(from, config.status_interval)),
+            health: Mutex::new(Health::default()),
+            queue,
             wake: Notify::new(),
-            stop: watch::Sender::new(false),
+            stopping: watch::Sender::new(Stopping::No),
             clock: Clock::start(),
         });
-        let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let (mut driver, link) =
-            Driver::connect(config, connector, Arc::clone(&shared), sender).await?;
+            Driver::connect(config, connector, Arc::clone(&shared), producer).await?;
         let ignored_options = driver.ignored_options()?;
         let driver = Some(tokio::spawn(driver.run(link)));
         Ok(Self {
@@ -96,8 +119,8 @@ impl Stream {
         }
         let next = tokio::select! {
             biased;
-            () = self.shared.stopped() => None,
-            next = self.batches.recv() => next,
+            () = self.shared.reached(Stopping::Ending) => None,
+            next = self.batches.next() => next,
         };
         self.hand_over(next)
     }
@@ -107,19 +130,19 @@ impl Stream {
     /// # Errors
     /// As [`Stream::next_batch`].
     pub fn try_next_batch(&mut self) -> Result<Option<Batch>, Error> {
-        if self.ended || self.shared.is_stopped() {
+        if self.is_ended() {
             return Ok(None);
         }
-        match self.batches.try_recv() {
+        match self.batches.try_next() {
             Ok(next) => self.hand_over(Some(next)),
-            Err(mpsc::error::TryRecvError::Empty) => Ok(None),
-            Err(mpsc::error::TryRecvError::Disconnected) => self.hand_over(None),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => self.hand_over(None),
         }
     }
 
     /// Whether the stream has ended: `next_batch` returns nothing but `None` from now on.
     pub fn is_ended(&self) -> bool {
-        self.ended || self.shared.is_stopped()
+        self.ended || self.shared.is_ending()
     }
 
     /// A handle that acknowledges.
@@ -134,6 +157,18 @@ impl Stream {
         Stopper {
             shared: Arc::clone(&self.shared),
         }
+    }
+
+    /// A handle that tells how the stream is.
+    pub fn monitor(&self) -> Monitor {
+        Monitor {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// How the stream is: see [`Monitor::status`].
+    pub fn status(&self) -> Status {
+        self.shared.status()
     }
 
     /// Options that were given, are Debezium's, and have no meaning here.
@@ -152,7 +187,7 @@ impl Stream {
     /// # Errors
     /// An acknowledgement that could not be sent any more: its events will come again.
     pub async fn stop(&mut self) -> Result<(), Error> {
-        self.shared.stop();
+        self.shared.advance(Stopping::Leaving);
         self.ended = true;
         self.batches.close();
         let Some(driver) = self.driver.as_mut() else {
@@ -183,7 +218,7 @@ impl Stream {
             }
             None => {
                 self.ended = true;
-                if self.shared.is_stopped() {
+                if self.shared.is_ending() {
                     return Ok(None);
                 }
                 Err(Error::Ended)
@@ -194,7 +229,14 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.shared.advance(Stopping::Leaving);
+    }
+}
+
+impl Monitor {
+    /// How the stream is at this moment. Asks nobody but this process: cheap, and of any thread.
+    pub fn status(&self) -> Status {
+        self.shared.status()
     }
 }
 
@@ -230,15 +272,16 @@ impl Acknowledger {
 }
 
 impl Stopper {
-    /// Makes [`Stream::next_batch`] return `None`, now and from now on. The last acknowledgement
-    /// is sent in the background; [`Stream::stop`] waits for it.
+    /// Makes [`Stream::next_batch`] return `None`, now and from now on. What the consumer is at can
+    /// still be acknowledged: the session ends with [`Stream::stop`], or when the stream is
+    /// dropped.
     pub fn stop(&self) {
-        self.shared.stop();
+        self.shared.advance(Stopping::Ending);
     }
 
     /// Whether the stream has been stopped.
     pub fn is_stopped(&self) -> bool {
-        self.shared.is_stopped()
+        self.shared.is_ending()
     }
 }
 
@@ -248,17 +291,43 @@ impl Shared {
         self.feedback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the tasks are to say good-bye.
     pub(crate) async fn stopped(&self) {
+        self.reached(Stopping::Leaving).await;
+    }
+
+    async fn reached(&self, stage: Stopping) {
         // The sender lives in `self`: the only error there is cannot occur.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+        let mut stopping = self.stopping.subscribe();
+        let _ = stopping.wait_for(|stopping| *stopping >= stage).await;
     }
 
-    fn stop(&self) {
-        self.stop.send_replace(true);
+    fn advance(&self, stage: Stopping) {
+        self.stopping.send_if_modified(|stopping| {
+            let before = *stopping;
+            *stopping = before.max(stage);
+            *stopping != before
+        });
     }
 
-    fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+    fn is_ending(&self) -> bool {
+        *self.stopping.borrow() >= Stopping::Ending
+    }
+
+    fn status(&self) -> Status {
+        let outstanding = self.feedback().outstanding();
+        let queued = self.queue.queued_bytes();
+        let health = self.health();
+        let mut status = health.status(&outstanding, queued, self.clock.now(), Clock::unix_us());
+        drop(health);
+        if self.is_ending() && status.state != State::Failed {
+            status.state = State::Stopped;
+        }
+        status
     }
 }
 
@@ -293,6 +362,3 @@ impl Clock {
 
 /// Later than anything that matters, and no more than any clock can add.
 const FAR: Duration = Duration::from_hours(24 * 365);
-
-/// Batches decoded ahead of the consumer, each of at most 64 KiB of WAL or a single change.
-const BATCHES_MAX: usize = 4;

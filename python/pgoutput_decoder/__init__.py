@@ -15,6 +15,7 @@ from .exceptions import (
     SlotNotFoundError,
 )
 from .messages import format_operation, get_table_name, message_to_dict
+from .status import Status
 from .unchanged import UNCHANGED, Unchanged
 
 __version__ = "0.2.0"
@@ -28,6 +29,7 @@ __all__ = [
     "ReplicationError",
     "ReplicationMessage",
     "SlotNotFoundError",
+    "Status",
     "Unchanged",
     "format_operation",
     "get_table_name",

@@ -5,6 +5,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypedDict, Unpack, final
 
+from .status import Status
 from .unchanged import Unchanged
 
 __all__ = ["LogicalReplicationReader", "Messages", "ReplicationMessage", "message_to_debezium_json"]
@@ -167,6 +168,13 @@ class LogicalReplicationReader:
 
         May be called from any task, and more than once. From here on, iterating raises
         StopAsyncIteration; messages not yet handed out come again next time.
+        """
+
+    def status(self) -> Status:
+        """How the reader is: its state, positions, lag, what is outstanding, the slot's health.
+
+        Cheap: asks nobody but this process. May be called at any time, before the first message and
+        after `stop()` too, and from any thread or task.
         """
 
 @final

@@ -13,6 +13,7 @@ mod raw;
 mod reader;
 mod runtime;
 mod session;
+mod status;
 mod value;
 
 use pyo3::prelude::pymodule;

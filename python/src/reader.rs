@@ -309,6 +309,12 @@ impl LogicalReplicationReader {
         Awaitable::new(slf, Purpose::Stopped { exit: false })
     }
 
+    /// How the stream is. Asks nobody but this process.
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (state, status) = self.session.status();
+        crate::status::to_python(py, state, status)
+    }
+
     fn __repr__(&self) -> String {
         format!("LogicalReplicationReader({})", self.description)
     }

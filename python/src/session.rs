@@ -14,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{
-    Acknowledger, Batch, Config, Error, Event, Lsn, Position, Stopper, Stream,
+    Acknowledger, Batch, Config, Error, Event, Lsn, Monitor, Position, State as StreamState,
+    Status, Stopper, Stream,
 };
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
@@ -50,6 +51,7 @@ struct State {
     failure: Option<Failure>,
     acknowledger: Option<Acknowledger>,
     stopper: Option<Stopper>,
+    monitor: Option<Monitor>,
     handed: Option<Handed>,
     /// The commit LSN of the last transaction before that of `handed`.
     finished: Option<Lsn>,
@@ -138,6 +140,7 @@ impl Session {
                 failure: None,
                 acknowledger: None,
                 stopper: None,
+                monitor: None,
                 handed: None,
                 finished: None,
                 changes: VecDeque::new(),
@@ -356,17 +359,53 @@ impl Session {
         }
     }
 
+    /// How the stream is, and the word for it.
+    pub(crate) fn status(&self) -> (&'static str, Status) {
+        let state = self.lock();
+        let mut status = state
+            .monitor
+            .as_ref()
+            .map(Monitor::status)
+            .unwrap_or_default();
+        status.delivered = state.handed.map(|handed| handed.position);
+        if let Some(Failure::Host(error)) = &state.failure {
+            status.last_error = Some(error.to_string());
+        }
+        let name = if state.failure.is_some() {
+            StreamState::Failed.name()
+        } else if self.is_stopping() {
+            StreamState::Stopped.name()
+        } else if matches!(state.phase, Phase::New(_)) {
+            "new"
+        } else {
+            status.state.name()
+        };
+        (name, status)
+    }
+
+    /// Something for the log, which whoever waits for a message writes.
+    fn notice(&self, text: &str) {
+        let mut state = self.lock();
+        state.notices.push(text.to_owned());
+        Self::announce(state);
+    }
+
     async fn pump(self: Arc<Self>, config: Config) {
         // Also if something here panics: else who waits would wait for ever.
         let _closing = Closing(&self);
         let session = Arc::downgrade(&self);
-        let config = config.on_slot_wait(move |wait| {
-            if let Some(session) = session.upgrade() {
-                let mut state = session.lock();
-                state.notices.push(wait.to_string());
-                Self::announce(state);
-            }
-        });
+        let waiting = session.clone();
+        let config = config
+            .on_slot_wait(move |wait| {
+                if let Some(session) = waiting.upgrade() {
+                    session.notice(&wait.to_string());
+                }
+            })
+            .on_warning(move |text| {
+                if let Some(session) = session.upgrade() {
+                    session.notice(text);
+                }
+            });
         let connected = tokio::select! {
             connected = config.connect() => connected,
             () = self.stopped() => return,
@@ -428,6 +467,7 @@ impl Session {
     fn opened(&self, stream: &Stream) {
         let mut state = self.lock();
         state.acknowledger = Some(stream.acknowledger());
+        state.monitor = Some(stream.monitor());
         let ignored = stream.ignored_options().iter();
         state
             .notices

@@ -4,7 +4,8 @@
 //! What must hold: every reader is given a run of consecutive events, without a gap, a swap or a
 //! repetition, that begins with a transaction and no later than behind what had been acknowledged;
 //! the last one reaches the end. A reader is given nothing of a transaction that the slot had been
-//! confirmed past, nor, after a clean stop, anything of one that was acknowledged whole. And the
+//! confirmed past, nor, after a clean stop, anything of one that was acknowledged whole; one with a
+//! start position is given what comes next, and nothing else. And the
 //! server is never told to forget a transaction before all of it was acknowledged, nor a PREPARE
 //! before its transaction was.
 #![expect(
@@ -17,7 +18,9 @@ use std::fmt;
 
 use pgoutput_decoder_host::{Lsn, Position};
 
-use super::history::{CRASHES, Fault, History, Place, Prepared, Reader, What, Wire};
+use super::history::{
+    BACKEND_KILLED, CRASHES, Fault, History, Place, Prepared, Reader, What, Wire,
+};
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +104,8 @@ struct Checker<'a> {
     furthest: usize,
     /// When a reader stopped cleanly and what was acknowledged then, unless another came since.
     clean: Option<(u64, usize)>,
+    /// What readers did to themselves.
+    stalls: Vec<Fault>,
     verdict: Verdict,
 }
 
@@ -120,6 +125,7 @@ impl<'a> Checker<'a> {
             began: Vec::new(),
             furthest: 0,
             clean: None,
+            stalls: Vec::new(),
             verdict: Verdict {
                 events,
                 ..Verdict::default()
@@ -141,12 +147,23 @@ impl<'a> Checker<'a> {
         let mut arguments = "";
         for note in &reader.notes {
             match &note.what {
-                What::Start { arguments: given } => arguments = given,
+                What::Start { arguments: given } => {
+                    arguments = given;
+                    // It counts as acknowledged, and what comes is what follows it.
+                    if let Some(position) = start_position(given)
+                        && let Some(&at) = self.known.get(&position)
+                    {
+                        self.acknowledge(note.at_us, at);
+                        own = at + 1;
+                        next = Some(own);
+                        last = Some(position);
+                    }
+                }
                 What::Event(..) if lost => {}
                 What::Event(position, label) => {
                     let expected = match next {
                         Some(next) => Ok(next),
-                        None => self.first(index, *position, reader.slot, clean),
+                        None => self.first(index, note.at_us, *position, reader.slot, clean),
                     };
                     let found =
                         expected.and_then(|next| self.follow(index, next, last, *position, label));
@@ -166,11 +183,18 @@ impl<'a> Checker<'a> {
                     }
                 }
                 What::Acknowledge(position) => {
-                    if let Some(at) = self.known.get(position) {
-                        let so_far = self.acknowledged_at(u64::MAX);
-                        self.acknowledged.push((note.at_us, so_far.max(at + 1)));
+                    if let Some(&at) = self.known.get(position) {
+                        self.acknowledge(note.at_us, at);
                         own = own.max(at + 1);
                     }
+                }
+                What::Stalls => {
+                    let at_us = note.at_us;
+                    self.stalls.push(Fault {
+                        at_us,
+                        kind: "consumer stalled".to_owned(),
+                        wire: Wire::Between,
+                    });
                 }
                 What::Acknowledged(_) | What::Unsent => {}
                 What::Failed { class, text } => {
@@ -190,6 +214,7 @@ impl<'a> Checker<'a> {
     fn first(
         &mut self,
         index: usize,
+        at_us: u64,
         position: Position,
         slot: Lsn,
         clean: Option<(u64, usize)>,
@@ -213,11 +238,13 @@ impl<'a> Checker<'a> {
             return Err(violation(Kind::Missing, text));
         }
         if position.commit_lsn < slot {
-            let text = format!("{position} comes again, confirmed was {slot}");
-            self.wrong(Kind::Duplicated, index, text);
+            if !self.crashed(began, at_us) {
+                let text = format!("{position} comes again, confirmed was {slot}");
+                self.wrong(Kind::Duplicated, index, text);
+            }
         } else if let Some((stopped, acknowledged)) = clean
             && self.before[unit + 1] <= acknowledged
-            && !self.may_come_again(unit, stopped, began)
+            && !self.may_come_again(unit, stopped, at_us)
         {
             let text = format!("{position} comes again after a clean stop, {slot} was confirmed");
             self.wrong(Kind::LastAcknowledgementLost, index, text);
@@ -304,12 +331,9 @@ impl<'a> Checker<'a> {
 
     /// Whether a transaction that was acknowledged before a clean stop may come again: the server
     /// forgot, or a prepared transaction holds what was confirmed back.
-    fn may_come_again(&self, unit: usize, stopped: u64, began: u64) -> bool {
-        let crashed = self.history.faults.iter().any(|fault| {
-            CRASHES.contains(&fault.kind.as_str()) && (stopped..began).contains(&fault.at_us)
-        });
+    fn may_come_again(&self, unit: usize, stopped: u64, until: u64) -> bool {
         let lsn = self.history.truth[unit].lsn;
-        crashed
+        self.crashed(stopped, until)
             || self.history.prepared.iter().any(|held| {
                 let decided = held.until.unwrap_or(Lsn(u64::MAX));
                 let pending = self
@@ -317,6 +341,17 @@ impl<'a> Checker<'a> {
                     .is_some_and(|unit| self.before[unit + 1] > self.acknowledged_at(stopped));
                 held.from < lsn && (lsn < decided || pending)
             })
+    }
+
+    /// Whether the server may have forgotten then how far its slot was confirmed.
+    fn crashed(&self, from: u64, until: u64) -> bool {
+        // From a backend's death to the server's, some time passes.
+        let time = from.saturating_sub(CRASH_US)..until;
+        let mut faults = self.history.faults.iter();
+        faults.any(|fault| {
+            let late = fault.kind == BACKEND_KILLED || fault.at_us >= from;
+            CRASHES.contains(&fault.kind.as_str()) && late && time.contains(&fault.at_us)
+        })
     }
 
     /// Compares what the server was told with what had been acknowledged.
@@ -336,7 +371,7 @@ impl<'a> Checker<'a> {
             let reader = reader.saturating_sub(1);
             if self.before[units] > acknowledged {
                 let text = format!(
-                    "{} was confirmed when {acknowledged} of the {} events before were acknowledged",
+                    "{} was confirmed when {acknowledged} of the {} events before were dealt with",
                     confirm.lsn, self.before[units]
                 );
                 self.wrong(Kind::ConfirmedEarly, reader, text);
@@ -361,7 +396,7 @@ impl<'a> Checker<'a> {
     }
 
     fn place_faults(&mut self) {
-        for fault in &self.history.faults {
+        for fault in self.history.faults.iter().chain(&self.stalls) {
             let place = self.place(fault);
             let key = (place, fault.kind.clone());
             *self.verdict.hits.entry(key).or_default() += 1;
@@ -417,6 +452,11 @@ impl<'a> Checker<'a> {
         label.map_or("nothing", String::as_str)
     }
 
+    fn acknowledge(&mut self, at_us: u64, at: usize) {
+        let so_far = self.acknowledged_at(u64::MAX);
+        self.acknowledged.push((at_us, so_far.max(at + 1)));
+    }
+
     fn acknowledged_at(&self, at_us: u64) -> usize {
         let since = self.acknowledged.partition_point(|(at, _)| *at <= at_us);
         self.acknowledged[since.saturating_sub(1)].1
@@ -428,3 +468,12 @@ impl<'a> Checker<'a> {
             .push(Violation { kind, reader, text });
     }
 }
+
+/// Of a reader's arguments.
+fn start_position(arguments: &str) -> Option<Position> {
+    let (_, rest) = arguments.split_once("--start-position ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// How long a server may take to notice that a backend died.
+const CRASH_US: u64 = 1_000_000;

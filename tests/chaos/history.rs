@@ -78,7 +78,9 @@ pub enum What {
         /// For people.
         text: String,
     },
-    /// It begins, and may keep no more than so many bytes of undecided transactions on disk.
+    /// It does nothing for longer than the server is patient, from now on.
+    Stalls,
+    /// It begins.
     Start {
         /// What it was told: the arguments.
         arguments: String,
@@ -168,7 +170,16 @@ impl Place {
 }
 
 /// Server-side resets that forget how far a slot was confirmed since the last checkpoint.
-pub const CRASHES: [&str; 3] = ["server immediate", "backend killed", "promotion"];
+pub const CRASHES: [&str; 3] = [BACKEND_KILLED, PROMOTION, SERVER_IMMEDIATE];
+
+/// One of the server's processes is killed: it makes the others start afresh.
+pub const BACKEND_KILLED: &str = "backend killed";
+
+/// The server is lost, and a standby takes its place.
+pub const PROMOTION: &str = "promotion";
+
+/// The server ends without a checkpoint, and is started again.
+pub const SERVER_IMMEDIATE: &str = "server immediate";
 
 impl History {
     /// Reads the folder of a run.
@@ -289,6 +300,7 @@ impl Note {
                 writeln!(out, "{at} failed {class} {}", text.replace('\n', " "))
             }
             What::Start { arguments } => writeln!(out, "{at} start {arguments}"),
+            What::Stalls => writeln!(out, "{at} stalls"),
             What::Stopped => writeln!(out, "{at} stopped"),
             What::Unsent => writeln!(out, "{at} unsent"),
         };
@@ -313,6 +325,7 @@ impl FromStr for Note {
             "start" => What::Start {
                 arguments: fields.rest(),
             },
+            "stalls" => What::Stalls,
             "stopped" => What::Stopped,
             "unsent" => What::Unsent,
             _ => return Err(bad(line)),

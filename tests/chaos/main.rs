@@ -11,10 +11,12 @@
 #![expect(clippy::print_stdout, reason = "its lines are what it is for")]
 
 mod clock;
+mod faults;
 mod proxy;
 mod reader;
 mod run;
 mod series;
+mod standby;
 mod supervisor;
 mod truth;
 mod writer;

@@ -92,6 +92,14 @@ impl Proxy {
         proxy
     }
 
+    /// Leads new connections to another server, and breaks all that are there.
+    pub(crate) fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::Relaxed);
+        for link in self.links().iter() {
+            link.broken.notify_one();
+        }
+    }
+
     /// Where the stream stands; none where nothing streams.
     pub(crate) fn wire(&self) -> Option<Wire> {
         Some(self.streaming()?.wire())

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// When it acknowledges: `each`, `batch`, `every:N`, `behind:N`, `after:MS`.
     #[arg(long, default_value = "each")]
     habit: String,
-    /// Events it takes before it pauses for a millisecond; 0 never pauses. After a while it hurries.
+    /// Events it takes before it pauses for a millisecond; 0 never does. After a while it hurries.
     #[arg(long, default_value_t = 0)]
     pause_every: usize,
     /// Stalls once, behind so many events, for `stall_ms`.
@@ -57,6 +57,9 @@ pub(crate) struct Arguments {
     stash_max: Option<u64>,
     #[arg(long)]
     stash_directory: Option<std::path::PathBuf>,
+    /// What it was given last, by its own account.
+    #[arg(long)]
+    start_position: Option<Position>,
 }
 
 /// Appends whole lines: what was written survives a `kill -9`.
@@ -223,6 +226,7 @@ async fn consume(
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             if count == arguments.stall_after {
+                consumer.log.note(What::Stalls);
                 consumer.log.flush();
                 tokio::time::sleep(Duration::from_millis(arguments.stall_ms)).await;
             }
@@ -258,6 +262,9 @@ fn config(arguments: &Arguments) -> Config {
     }
     if let Some(directory) = &arguments.stash_directory {
         config = config.stash_directory(directory);
+    }
+    if let Some(position) = arguments.start_position {
+        config = config.start_position(position);
     }
     config
 }

@@ -4,28 +4,28 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgoutput_decoder_tests::Server;
 use pgoutput_decoder_tests::chaos::checker::{Verdict, check};
-use pgoutput_decoder_tests::chaos::history::{Confirm, Fault, History, Prepared, Unit, Wire};
+use pgoutput_decoder_tests::chaos::history::{Confirm, Fault, History, Prepared, Unit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use crate::clock;
-use crate::proxy::{Proxy, Side};
+use crate::proxy::Proxy;
+use crate::standby::{FAILOVER_SINCE, Standby};
 use crate::supervisor::Supervisor;
 use crate::truth;
 use crate::writer::{self, Fate, Work, Writer, connect};
 
 /// What one run came to.
 pub(crate) struct Outcome {
-    seed: u64,
+    pub(crate) seed: u64,
     version: u32,
     pub(crate) verdict: Verdict,
     pub(crate) readers: usize,
@@ -37,6 +37,14 @@ pub(crate) struct Outcome {
 impl Outcome {
     pub(crate) fn is_bad(&self) -> bool {
         !self.rig.is_empty() || !self.verdict.violations.is_empty()
+    }
+
+    /// The first thing that is wrong, in a word.
+    pub(crate) fn wrong(&self) -> String {
+        match self.verdict.violations.first() {
+            Some(violation) => format!("{:?}", violation.kind),
+            None => self.rig.join(", "),
+        }
     }
 
     /// A line, and one for everything that is wrong.
@@ -84,22 +92,22 @@ impl Outcome {
 }
 
 pub(crate) struct Run<'server> {
-    server: &'server Server,
+    pub(crate) server: &'server mut Server,
+    /// Of a run in which the server is lost.
+    pub(crate) standby: Option<Standby>,
+    pub(crate) random: StdRng,
+    pub(crate) work: Arc<Work>,
+    pub(crate) proxy: Proxy,
+    pub(crate) reading: Supervisor,
+    pub(crate) faults: Vec<Fault>,
     seed: u64,
     version: u32,
-    random: StdRng,
     database: String,
-    /// Of the database.
-    url: String,
-    work: Arc<Work>,
-    proxy: Proxy,
-    reading: Supervisor,
-    faults: Vec<Fault>,
     began: u64,
 }
 
 impl<'server> Run<'server> {
-    pub(crate) async fn new(server: &'server Server, version: u32, seed: u64) -> Self {
+    pub(crate) async fn new(server: &'server mut Server, version: u32, seed: u64) -> Self {
         let began = clock::unix_us();
         let mut random = StdRng::seed_from_u64(seed);
         let database = format!("chaos_{seed}");
@@ -107,6 +115,7 @@ impl<'server> Run<'server> {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let two_phase = version >= 15 && random.random_bool(0.3);
+        let fails_over = version >= FAILOVER_SINCE && random.random_bool(0.15);
         let proxy = Proxy::start(server.port).await;
         let url = at(&server.url, server.port, &database);
         let sql = admin(server).await;
@@ -123,38 +132,55 @@ impl<'server> Run<'server> {
         sql.batch_execute(&settings).await.unwrap();
         let sql = connect(&url).await.unwrap();
         sql.batch_execute(writer::SETUP).await.unwrap();
+        // Between it and the slots there is no transaction: else it could not take them over.
+        let standby = if fails_over {
+            Some(Standby::of(server).await)
+        } else {
+            None
+        };
         for (slot, two_phase) in [(truth::SLOT, false), ("reader", two_phase)] {
+            let failover = if fails_over { ", true" } else { "" };
             let make = format!(
-                "SELECT pg_create_logical_replication_slot('{slot}_{seed}', 'pgoutput', false, {two_phase})"
+                "SELECT pg_create_logical_replication_slot(
+                     '{slot}_{seed}', 'pgoutput', false, {two_phase}{failover})"
             );
             sql.batch_execute(&make).await.unwrap();
         }
+        if let Some(standby) = &standby {
+            standby.follow(server).await;
+        }
         let through = at(&server.url, proxy.port, &database) + "?sslmode=disable";
+        let work = Arc::new(Work::at(&url));
         let reading = Supervisor {
             folder,
-            url: url.clone(),
+            work: Arc::clone(&work),
             through,
             slot: format!("reader_{seed}"),
             version,
             two_phase,
             started: 0,
             random: StdRng::seed_from_u64(seed ^ 0x5EED),
-            starved: false,
+            starved: None,
             child: None,
         };
         Self {
             server,
-            seed,
-            version,
+            standby,
             random,
-            database,
-            url,
-            work: Arc::default(),
+            work,
             proxy,
             reading,
             faults: Vec::new(),
+            seed,
+            version,
+            database,
             began,
         }
+    }
+
+    /// Of the database.
+    pub(crate) fn url(&self) -> String {
+        at(&self.server.url, self.server.port, &self.database)
     }
 
     pub(crate) async fn run(mut self, keep: bool) -> Outcome {
@@ -163,14 +189,20 @@ impl<'server> Run<'server> {
         let writing: Vec<_> = (0..writers)
             .map(|index| {
                 let seed = self.seed * 16 + index;
-                let writer = Writer::new(&self.work, &self.url, seed, true);
+                let writer = Writer::new(&self.work, seed);
                 tokio::spawn(writer.write())
             })
             .collect();
-        for _ in 0..self.random.random_range(2..6) {
+        let harms = self.random.random_range(2..6);
+        let lost = self.random.random_range(0..harms);
+        for harm in 0..harms {
             let pause = self.random.random_range(50..500);
             self.reading.pause(Duration::from_millis(pause)).await;
-            self.harm().await;
+            if harm == lost && self.standby.is_some() {
+                self.promote().await;
+            } else {
+                self.harm().await;
+            }
         }
         self.work.stop.store(true, Ordering::Relaxed);
         for writer in writing {
@@ -196,124 +228,10 @@ impl<'server> Run<'server> {
         outcome
     }
 
-    /// Does one thing to the reader, the link or the server.
-    async fn harm(&mut self) {
-        match self.random.random_range(0..100) {
-            0..=24 => {
-                self.aim().await;
-                self.hit("reader killed");
-                self.reading.kill();
-            }
-            25..=32 => {
-                self.hit("reader stopped");
-                self.reading.stop().await;
-            }
-            33..=42 => {
-                self.aim().await;
-                self.hit("walsender terminated");
-                let sql = connect(&self.url).await.unwrap();
-                let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication";
-                sql.batch_execute(terminate).await.unwrap();
-            }
-            43..=60 => {
-                let bytes = self.random.random_range(1..60_000);
-                self.proxy.cut_behind(bytes).await;
-            }
-            61..=66 => {
-                self.aim().await;
-                let (name, side) = if self.random.random_bool(0.5) {
-                    ("half closed to the reader", Side::Reader)
-                } else {
-                    ("half closed to the server", Side::Server)
-                };
-                self.hit(name);
-                self.proxy.half_close(side);
-            }
-            67..=71 => {
-                self.hit("link frozen");
-                let pause = self.random.random_range(100..900);
-                self.proxy.freeze(Duration::from_millis(pause));
-                self.reading.pause(Duration::from_millis(pause)).await;
-            }
-            72..=76 => {
-                self.hit("link slow");
-                let pause = self.random.random_range(100..600);
-                self.proxy.slow_down(Duration::from_millis(pause));
-            }
-            77..=82 => {
-                self.aim().await;
-                self.hit("server immediate");
-                self.server.restart("immediate").await;
-            }
-            83..=86 => {
-                self.aim().await;
-                self.hit("server fast");
-                self.server.restart("fast").await;
-            }
-            87..=90 => {
-                self.aim().await;
-                self.hit("backend killed");
-                self.kill_a_backend().await;
-            }
-            91..=93 => self.freeze_the_reader().await,
-            _ => {
-                self.reading.kill();
-                self.reading.starved = true;
-                self.reading.pause(Duration::from_millis(700)).await;
-                self.hit("stash full");
-                self.reading.kill();
-            }
-        }
-    }
-
-    /// Waits for a moment: any, or one inside of a transaction.
-    async fn aim(&mut self) {
-        let inside = self.random.random_bool(0.7);
-        for _ in 0..self.random.random_range(0..200) {
-            sleep(Duration::from_millis(1)).await;
-            let wire = self.proxy.wire();
-            if inside && wire.is_some_and(|wire| wire != Wire::Between) {
-                return;
-            }
-        }
-    }
-
-    fn hit(&mut self, kind: &str) {
-        let wire = self.proxy.wire().unwrap_or_default();
-        self.faults.push(Fault {
-            at_us: clock::unix_us(),
-            kind: kind.to_owned(),
-            wire,
-        });
-    }
-
-    async fn kill_a_backend(&mut self) {
-        let sql = connect(&self.url).await.unwrap();
-        let query = "SELECT pid FROM pg_stat_activity
-                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        let rows = sql.query(query, &[]).await.unwrap();
-        if let Some(row) = rows.get(self.random.random_range(0..rows.len().max(1))) {
-            signal("-KILL", &row.get::<_, i32>(0).to_string());
-            // The postmaster takes a moment to see it.
-            self.reading.pause(Duration::from_millis(300)).await;
-        }
-    }
-
-    /// A process that gets no time at all, for longer than the server is patient.
-    async fn freeze_the_reader(&mut self) {
-        let Some(process) = self.reading.process() else {
-            return;
-        };
-        self.hit("reader frozen");
-        signal("-STOP", &process.to_string());
-        sleep(Duration::from_millis(2_500)).await;
-        signal("-CONT", &process.to_string());
-    }
-
     /// Decides what is still prepared, and commits what all wait for.
     async fn finish(&mut self) {
         let sql = loop {
-            if let Some(sql) = connect(&self.url).await {
+            if let Some(sql) = connect(&self.work.url()).await {
                 break sql;
             }
             self.reading.pause(Duration::from_millis(20)).await;
@@ -350,7 +268,7 @@ impl<'server> Run<'server> {
         let confirmed = self.reading.confirmed().await;
         let slots = fs::read_to_string(folder.join("slot.log")).unwrap_or_default();
         fs::write(folder.join("slot.log"), format!("{slots}end {confirmed}\n")).unwrap();
-        let sql = connect(&self.url).await.unwrap();
+        let sql = connect(&self.work.url()).await.unwrap();
         let units = truth::read(&sql, &format!("{}_{}", truth::SLOT, self.seed)).await;
         let mut text = String::new();
         for unit in &units {
@@ -362,11 +280,7 @@ impl<'server> Run<'server> {
             let confirms = seen.confirms.iter();
             let confirms: String = confirms.map(Confirm::line).collect();
             let streamed: Vec<String> = seen.streamed.iter().map(u32::to_string).collect();
-            let streamed = streamed.join(
-                "
-",
-            ) + "
-";
+            let streamed = streamed.join("\n") + "\n";
             let wire = seen.wire.clone();
             [
                 ("confirm.log", confirms),
@@ -473,12 +387,6 @@ async fn admin(server: &Server) -> Client {
 fn at(url: &str, port: u16, database: &str) -> String {
     let (login, _) = url.rsplit_once('@').unwrap();
     format!("{login}@127.0.0.1:{port}/{database}")
-}
-
-fn signal(signal: &str, process: &str) {
-    let sent = Command::new("kill").args([signal, process]).status();
-    // Whoever is gone already needs no signal.
-    let _ = sent.unwrap();
 }
 
 /// How long the last reader may take to the end.

@@ -4,20 +4,22 @@ use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pgoutput_decoder_host::Position;
+use pgoutput_decoder_tests::chaos::history::{Note, What};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
 
-use crate::writer::connect;
+use crate::writer::{Work, connect};
 
 /// Who runs readers.
 pub(crate) struct Supervisor {
     pub(crate) folder: PathBuf,
-    /// Of the database, past the proxy.
-    pub(crate) url: String,
-    /// The same through the proxy.
+    pub(crate) work: Arc<Work>,
+    /// Of the database, through the proxy.
     pub(crate) through: String,
     pub(crate) slot: String,
     pub(crate) version: u32,
@@ -25,9 +27,18 @@ pub(crate) struct Supervisor {
     /// Readers started so far.
     pub(crate) started: usize,
     pub(crate) random: StdRng,
-    /// The next reader may keep little on disk, and will fail.
-    pub(crate) starved: bool,
+    /// How the next reader is kept from keeping much on disk.
+    pub(crate) starved: Option<Starved>,
     pub(crate) child: Option<Child>,
+}
+
+/// What ends the disk space for undecided transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starved {
+    /// A file system that is full.
+    Disk,
+    /// `stash_max_bytes`.
+    Limit,
 }
 
 impl Supervisor {
@@ -62,7 +73,13 @@ impl Supervisor {
         let slots = slots.create(true).append(true);
         let mut slots = slots.open(self.folder.join("slot.log")).unwrap();
         writeln!(slots, "{name} {confirmed}").unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let reader = std::env::current_exe().unwrap();
+        let mut command = Command::new(&reader);
+        if self.starved == Some(Starved::Disk) {
+            command = Command::new("unshare");
+            command.args(["-rm", "sh", "-ec", ON_A_SMALL_DISK]);
+            command.arg(self.small_disk()).arg(reader);
+        }
         command.arg("read").arg(self.folder.join(name + ".log"));
         command.arg(&self.through).arg(&self.slot);
         command.args(self.habits());
@@ -78,7 +95,7 @@ impl Supervisor {
     /// Where the slot stands, by the server's word.
     pub(crate) async fn confirmed(&self) -> String {
         loop {
-            if let Some(sql) = connect(&self.url).await {
+            if let Some(sql) = connect(&self.work.url()).await {
                 let query = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots
                              WHERE slot_name = $1";
                 if let Ok(row) = sql.query_one(query, &[&self.slot]).await {
@@ -131,8 +148,52 @@ impl Supervisor {
         read.is_ok() && tail.contains(&format!(" {label}\n"))
     }
 
+    /// Whether a reader ended for want of space.
+    pub(crate) fn has_starved(&self) -> bool {
+        let errors = self.notes().into_iter().filter_map(|note| match note.what {
+            What::Failed { text, .. } => Some(text),
+            _ => None,
+        });
+        errors.into_iter().any(|text| text.contains("cannot keep"))
+    }
+
+    /// Everything readers noted so far.
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for reader in 0..self.started {
+            let path = self.folder.join(format!("reader-{reader}.log"));
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            notes.extend(whole.lines().map(|line| line.parse::<Note>().unwrap()));
+        }
+        notes
+    }
+
+    /// The furthest any reader was given something: what a consumer has who stores it with the
+    /// data.
+    fn given(&self) -> Option<Position> {
+        let events = self.notes().into_iter().filter_map(|note| match note.what {
+            What::Event(position, _) => Some(position),
+            _ => None,
+        });
+        events.max()
+    }
+
+    fn small_disk(&self) -> PathBuf {
+        let directory = self.folder.join("disk");
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
     /// The next reader's arguments.
     fn habits(&mut self) -> Vec<String> {
+        let stored = if self.random.random_bool(0.25) {
+            self.given()
+        } else {
+            None
+        };
+        let starved = self.starved.take();
+        let disk = (starved == Some(Starved::Disk)).then(|| self.small_disk());
         let random = &mut self.random;
         let habit = match random.random_range(0..7) {
             0 | 1 => "each".to_owned(),
@@ -151,7 +212,7 @@ impl Supervisor {
             let every = random.random_range(1..25_u32);
             give("pause-every", Some(every.to_string()));
         }
-        if random.random_bool(0.03) {
+        if random.random_bool(0.06) {
             let after = random.random_range(1..400_u32);
             give("stall-after", Some(after.to_string()));
             give("stall-ms", Some("2600".to_owned()));
@@ -174,12 +235,20 @@ impl Supervisor {
             2 if self.version >= 16 => give("streaming", Some("parallel".to_owned())),
             _ => {}
         }
-        if self.starved {
-            self.starved = false;
-            give("stash-memory", Some("20000".to_owned()));
-            give("stash-max", Some("20000".to_owned()));
-        } else if random.random_bool(0.5) {
-            give("stash-memory", Some("30000".to_owned()));
+        if let Some(disk) = disk {
+            give("stash-directory", Some(disk.display().to_string()));
+        }
+        match starved {
+            Some(Starved::Limit) => {
+                give("stash-memory", Some("20000".to_owned()));
+                give("stash-max", Some("20000".to_owned()));
+            }
+            Some(Starved::Disk) => give("stash-memory", Some("20000".to_owned())),
+            None if random.random_bool(0.5) => give("stash-memory", Some("30000".to_owned())),
+            None => {}
+        }
+        if let Some(position) = stored {
+            give("start-position", Some(position.to_string()));
         }
         arguments
     }
@@ -190,6 +259,20 @@ impl Drop for Supervisor {
         self.kill();
     }
 }
+
+/// Whether a process may mount a file system that only it sees.
+pub(crate) fn has_namespaces() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let mut tried = Command::new("unshare");
+        tried.args(["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]);
+        tried.stdout(Stdio::null()).stderr(Stdio::null());
+        tried.status().is_ok_and(|status| status.success())
+    })
+}
+
+/// Its first argument is the directory, the others are what to run there.
+const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=32k tmpfs "$0"; exec "$@""#;
 
 /// A stop takes as long as a server that is gone may make it take.
 const STOP_MS: u32 = 12_000;

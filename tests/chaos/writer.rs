@@ -26,8 +26,9 @@ pub(crate) const SETUP: &str = "
     CREATE PUBLICATION p FOR TABLE account, ledger, document, trail;";
 
 /// What all writers of a run share.
-#[derive(Default)]
 pub(crate) struct Work {
+    /// Where the database is. Another server may take its place.
+    url: Mutex<String>,
     pub(crate) stop: AtomicBool,
     number: AtomicU64,
     id: AtomicI64,
@@ -56,8 +57,26 @@ pub(crate) enum Fate {
 }
 
 impl Work {
+    pub(crate) fn at(url: &str) -> Self {
+        Self {
+            url: Mutex::new(url.to_owned()),
+            stop: AtomicBool::new(false),
+            number: AtomicU64::new(0),
+            id: AtomicI64::new(0),
+            written: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        lock(&self.url).clone()
+    }
+
+    pub(crate) fn move_to(&self, url: &str) {
+        url.clone_into(&mut lock(&self.url));
+    }
+
     pub(crate) fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.written)
     }
 
     pub(crate) fn next_number(&self) -> u64 {
@@ -82,10 +101,7 @@ impl Work {
 /// One session that writes.
 pub(crate) struct Writer {
     work: Arc<Work>,
-    url: String,
     random: StdRng,
-    /// Whether it prepares transactions.
-    prepares: bool,
     sql: Option<Client>,
     /// Rows that are surely there, by table.
     rows: [Vec<i64>; 3],
@@ -110,12 +126,10 @@ struct Script {
 const TABLES: [&str; 3] = ["account", "ledger", "document"];
 
 impl Writer {
-    pub(crate) fn new(work: &Arc<Work>, url: &str, seed: u64, prepares: bool) -> Self {
+    pub(crate) fn new(work: &Arc<Work>, seed: u64) -> Self {
         Self {
             work: Arc::clone(work),
-            url: url.to_owned(),
             random: StdRng::seed_from_u64(seed),
-            prepares,
             sql: None,
             rows: [const { Vec::new() }; 3],
             rows_before: [const { Vec::new() }; 3],
@@ -135,7 +149,7 @@ impl Writer {
                 70..=73 => self.truncate().await,
                 74..=81 => self.message().await,
                 82..=84 => self.nothing().await,
-                85..=92 if self.prepares => self.prepare().await,
+                85..=92 => self.prepare().await,
                 93..=95 => {
                     let pause = self.random.random_range(100..600);
                     sleep(Duration::from_millis(pause)).await;
@@ -504,7 +518,7 @@ impl Writer {
         if self.sql.as_ref().is_none_or(Client::is_closed) {
             self.sql = None;
             for _ in 0..200 {
-                if let Some(sql) = connect(&self.url).await {
+                if let Some(sql) = connect(&self.work.url()).await {
                     self.sql = Some(sql);
                     break;
                 }
@@ -521,4 +535,8 @@ pub(crate) async fn connect(url: &str) -> Option<Client> {
     let patience = "SET lock_timeout = '300ms'; SET statement_timeout = '20s'";
     client.batch_execute(patience).await.ok()?;
     Some(client)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

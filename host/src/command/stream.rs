@@ -14,6 +14,7 @@ use super::pretty::Pretty;
 use super::protocol::Protocol;
 use super::resume::Resume;
 use super::signals::Signals;
+use super::terminal::Style;
 use super::{Format, options, slot, terminal};
 
 /// What `stream` is told.
@@ -21,7 +22,8 @@ use super::{Format, options, slot, terminal};
 #[command(
     about = "Streams changes to stdout until interrupted",
     after_help = "An event is acknowledged once it is written: the next run goes on behind it.\n\
-        Ctrl-C and SIGTERM end the stream cleanly."
+        Ctrl-C and SIGTERM end the stream cleanly; SIGUSR1 has a line written to stderr that says\n\
+        how it is."
 )]
 pub(crate) struct Arguments {
     /// Replication slot with plugin pgoutput
@@ -109,9 +111,10 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     for (name, value) in from_file.iter().chain(&arguments.option) {
         config = config.option(name, value);
     }
-    let mut stream = config.connect().await?;
+    let mut stream = config.on_warning(warn).connect().await?;
     options::notice_ignored(stream.ignored_options());
     stop_on_signal(&stream)?;
+    status_on_signal(&stream)?;
 
     let mut writer = match arguments.output {
         Output::Json => Writer::Json(JsonLines::default()),
@@ -134,6 +137,32 @@ fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
         // Whoever reads our output does not take it: the clean way out is blocked.
         std::process::exit(INTERRUPTED);
     });
+    Ok(())
+}
+
+/// Writes what needs somebody's attention to stderr.
+fn warn(text: &str) {
+    let style = Style::of(&io::stderr());
+    let text = terminal::printable(text);
+    // A warning nobody can read is no reason to stop.
+    let _ = writeln!(io::stderr().lock(), "{}: {text}", style.yellow("warning"));
+}
+
+/// Writes a line to stderr at every SIGUSR1, where there is such a signal.
+fn status_on_signal(stream: &Stream) -> Result<(), io::Error> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let monitor = stream.monitor();
+        let mut asked = signal(SignalKind::user_defined1())?;
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                let status = monitor.status().to_string();
+                // Where nobody reads it, nobody misses it.
+                let _ = writeln!(io::stderr().lock(), "{}", terminal::printable(&status));
+            }
+        });
+    }
     Ok(())
 }
 

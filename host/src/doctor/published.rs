@@ -117,7 +117,8 @@ pub(super) const CHECKS: &[Check] = &[
         since: 15,
         question: published!(
             "SELECT r.prrelid::regclass::text AS name, quote_ident(p.pubname) AS publication,
-                    (SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')'
+                    (SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                                 || ')'
                      FROM pg_attribute a
                      WHERE a.attrelid = c.oid AND c.relreplident <> 'f'
                        AND (a.attnum = ANY (r.prattrs::int2[])

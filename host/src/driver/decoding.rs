@@ -6,7 +6,9 @@
 
 use crate::engine::{Decoded, Engine, EngineError, Stop};
 use crate::error::{Error, SlotProblem};
+use crate::feedback::is_news;
 use crate::lsn::Lsn;
+use crate::queue::Room;
 use crate::records::{Batch, Item, Position};
 use crate::replication::Receiver;
 use crate::stash::{StashError, first_lsn};
@@ -138,7 +140,7 @@ impl Driver {
             let mut feedback = self.shared.feedback();
             for item in batch.items() {
                 match item {
-                    Item::Begin(_) => feedback.begin(),
+                    Item::Begin(begin) => feedback.begin(begin.commit_ts_us),
                     Item::Commit(commit) => feedback.commit(commit.end_lsn),
                     Item::Event(event) => {
                         feedback.event(event.position());
@@ -196,19 +198,24 @@ impl Driver {
     /// `false` if nobody listens.
     async fn hand_over(&mut self, mut batch: Batch, last: Option<Position>) -> Result<bool, Error> {
         let handed = self.handed;
-        if last <= handed {
+        if !last.is_some_and(|last| is_news(last, handed)) {
             // No events, or none that are new.
             return Ok(true);
         }
         if let Some(handed) = handed {
             batch.drop_until(handed);
         }
-        if self.batches.capacity() == 0 {
+        let bytes = batch.bytes();
+        let mut room = self.batches.try_room(bytes);
+        if room.is_none() {
             self.set_blocked(true);
-            let room = self.wait_for_room().await;
+            let waited = self.wait_for_room(bytes).await;
             self.set_blocked(false);
-            room?;
+            room = waited?;
         }
+        let Some(room) = room else {
+            return Ok(false);
+        };
         self.handed = last;
         let last = batch
             .len()
@@ -219,19 +226,22 @@ impl Driver {
             let commit_lsn = last.position().commit_lsn;
             self.handed_end = Lsn(commit_lsn.0 + u64::from(last.transactional()));
         }
-        // Nobody else sends: there is room, or nobody listens.
-        Ok(self.batches.try_send(Ok(batch)).is_ok())
+        Ok(self.batches.put(batch, room))
     }
 
     /// Waits for the consumer. A server that is stopping is not held up by one who does not read:
     /// what it has not sent yet, it will send again.
-    async fn wait_for_room(&mut self) -> Result<(), Error> {
-        tokio::select! {
-            biased;
-            _ = self.batches.reserve() => return Ok(()),
-            () = self.catalog.server_stopping() => {}
+    async fn wait_for_room(&mut self, bytes: usize) -> Result<Option<Room>, Error> {
+        loop {
+            let look = self.shared.clock.instant(self.sample_at);
+            tokio::select! {
+                biased;
+                room = self.batches.room(bytes) => return Ok(room),
+                () = self.catalog.server_stopping() => return Err(self.stopping()),
+                () = tokio::time::sleep_until(look) => {}
+            }
+            self.look_after().await;
         }
-        Err(self.stopping())
     }
 
     fn set_blocked(&self, blocked: bool) {

@@ -16,6 +16,7 @@ use crate::identity::{Identity, Reached};
 use crate::lsn::Lsn;
 use crate::slot::Slot;
 use crate::start::Start;
+use crate::status::State;
 
 use super::{Driver, Link, TopicTable, open_engine};
 
@@ -79,11 +80,18 @@ impl Driver {
         }
         self.topics = TopicTable::default();
         loop {
-            if !self.back_off().await {
+            let waited = match &error {
+                Error::Stash { .. } => self.wait_for_space(&error).await,
+                _ => self.back_off().await,
+            };
+            if !waited {
                 return Err(error);
             }
             match self.checked_link().await {
-                Err(again) if self.may_mend(&again) => error = again,
+                Err(again) if self.may_mend(&again) => {
+                    self.note(State::Reconnecting, &again);
+                    error = again;
+                }
                 link => return link,
             }
         }
@@ -173,6 +181,7 @@ impl Driver {
         self.shared
             .feedback()
             .connected(self.shared.clock.now(), interval);
+        self.note_streaming();
         Ok(Link { receiver, sender })
     }
 

@@ -38,7 +38,7 @@ fn connected() -> Feedback {
 
 /// A transaction whose changes have LSNs `commit - events ..`.
 fn transaction(feedback: &mut Feedback, commit: u64, end: u64, events: u32) {
-    feedback.begin();
+    feedback.begin(0);
     for index in 0..events {
         feedback.event(at(commit, index));
     }
@@ -70,7 +70,7 @@ fn confirms_the_end_of_a_transaction_when_its_last_event_is_acknowledged() {
 #[test]
 fn an_event_acknowledged_before_its_commit_is_read_is_confirmed_with_the_commit() {
     let mut feedback = connected();
-    feedback.begin();
+    feedback.begin(0);
     feedback.event(at(100, 0));
     deliver(&mut feedback, 100, 1);
     feedback.acknowledge(at(100, 0)).unwrap();
@@ -112,7 +112,7 @@ fn a_message_of_no_transaction_holds_back_what_follows() {
     feedback.event(at(190, 0));
     feedback.delivered([(Lsn(190), at(190, 0))].into_iter());
     // A transaction whose commit record begins where the message ends.
-    feedback.begin();
+    feedback.begin(0);
     feedback.event(at(190, 1));
     feedback.commit(Lsn(200));
     feedback.acknowledge(at(190, 0)).unwrap();
@@ -122,10 +122,10 @@ fn a_message_of_no_transaction_holds_back_what_follows() {
 #[test]
 fn a_message_after_a_cut_transaction_is_not_taken_for_part_of_it() {
     let mut feedback = connected();
-    feedback.begin();
+    feedback.begin(0);
     feedback.connected(ms(5), INTERVAL);
     feedback.event(at(50, 0));
-    feedback.begin();
+    feedback.begin(0);
     feedback.commit(Lsn(120));
     assert_eq!(feedback.confirmed(), Lsn(10));
     feedback.delivered([(Lsn(50), at(50, 0))].into_iter());
@@ -145,7 +145,7 @@ fn refuses_what_was_not_delivered() {
         Err(Error::Acknowledge { .. })
     ));
     transaction(&mut feedback, 100, 120, 2);
-    feedback.begin();
+    feedback.begin(0);
     feedback.event(at(200, 0));
     feedback.event(at(200, 1));
     feedback.delivered([(Lsn(190), at(200, 0))].into_iter());
@@ -177,7 +177,7 @@ fn an_lsn_stands_for_a_change_a_commit_or_an_end() {
     // Changes of concurrent transactions: commit order counts, not the order of their LSNs.
     let mut feedback = connected();
     for (commit, end, change) in [(100, 120, 90), (200, 220, 80)] {
-        feedback.begin();
+        feedback.begin(0);
         feedback.event(at(commit, 0));
         feedback.commit(Lsn(end));
         feedback.delivered([(Lsn(change), at(commit, 0))].into_iter());
@@ -189,7 +189,7 @@ fn an_lsn_stands_for_a_change_a_commit_or_an_end() {
 #[test]
 fn events_that_share_an_lsn_are_acknowledged_one_by_one() {
     let mut feedback = connected();
-    feedback.begin();
+    feedback.begin(0);
     feedback.event(at(100, 1));
     feedback.commit(Lsn(120));
     feedback.delivered([(Lsn(90), at(100, 0)), (Lsn(90), at(100, 1))].into_iter());
@@ -203,14 +203,14 @@ fn events_that_share_an_lsn_are_acknowledged_one_by_one() {
 fn a_transaction_sent_again_is_no_news() {
     let mut feedback = connected();
     transaction(&mut feedback, 100, 120, 2);
-    feedback.begin();
+    feedback.begin(0);
     feedback.event(at(200, 0));
     feedback.delivered([(Lsn(199), at(200, 0))].into_iter());
     feedback.connected(ms(5), INTERVAL);
     assert!(!feedback.is_commit_missing());
     feedback.keepalive(ms(5), ping(90, 0, false));
     for (commit, end) in [(100, 120), (200, 220)] {
-        feedback.begin();
+        feedback.begin(0);
         feedback.event(at(commit, 0));
         feedback.event(at(commit, 1));
         feedback.commit(Lsn(end));
@@ -389,7 +389,7 @@ impl Run {
         let mut known = 0;
         if self.random.random_range(0..8) == 0 {
             known = self.random.random_range(0..=events);
-            self.feedback.begin();
+            self.feedback.begin(0);
             for index in 0..known {
                 self.feedback.event(at(commit, index));
                 self.undelivered.push_back((change, at(commit, index)));
@@ -402,7 +402,7 @@ impl Run {
             self.feedback.keepalive(self.now, keepalive);
             self.check();
         }
-        self.feedback.begin();
+        self.feedback.begin(0);
         for index in 0..events {
             self.feedback.event(at(commit, index));
             if index >= known {
@@ -545,10 +545,10 @@ fn nothing_behind_a_prepare_is_confirmed_until_its_transaction_is_dealt_with() {
     feedback.decided(8);
     assert_eq!(feedback.confirmed(), Lsn(500));
 
-    // Sent only now, though it was prepared long ago: what is confirmed stays so.
+    // Sent only now, though it was prepared long ago, or sent again: it holds nothing.
     feedback.prepared(9, Lsn(20));
     feedback.keepalive(ms(5), ping(600, 0, false));
-    assert_eq!(feedback.confirmed(), Lsn(500));
+    assert_eq!(feedback.confirmed(), Lsn(600));
     transaction(&mut feedback, 700, 720, 1);
     feedback.decided(9);
     feedback.acknowledge(at(700, 0)).unwrap();

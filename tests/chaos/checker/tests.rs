@@ -214,6 +214,38 @@ fn after_a_clean_stop_nothing_acknowledged_comes_again() {
 }
 
 #[test]
+fn what_a_crash_made_the_server_forget_may_come_again() {
+    // The slot stood behind it, when it was looked at.
+    let again = format!("{}\n{}", FIRST.replace("10 start", "16 start"), &REST[14..]);
+    let mut history = reader(reader(committed(), 0, FIRST), 0x108, &again);
+    history.readers[1].notes[1].at_us = 18;
+    assert_eq!(kinds(&history), [Kind::Duplicated]);
+    history.faults.push(Fault {
+        at_us: 17,
+        kind: "promotion".to_owned(),
+        wire: Wire::Between,
+    });
+    assert_eq!(kinds(&history), []);
+}
+
+#[test]
+fn a_start_position_is_followed_by_what_comes_next() {
+    let first = FIRST.replace("14 acknowledge 0/100:3\n    15 acknowledged 0/100:3", "");
+    let from = |position: &str, rest: &str| {
+        let start = format!("20 start each --start-position {position} --binary");
+        let rest = rest.replace("20 start each", &start);
+        kinds(&reader(reader(committed(), 0, first.trim()), 0, &rest))
+    };
+    assert_eq!(from("0/100:3", REST), []);
+    let within = REST.replace("21 event", "21 event 0/100:3 d a #1\n21 event");
+    assert_eq!(from("0/100:2", &within), []);
+    assert_eq!(from("0/100:3", &within), [Kind::Duplicated]);
+    assert_eq!(from("0/100:2", REST)[0], Kind::Missing);
+    let gap = REST.replace("21 event 0/200:1 c a 3\n", "");
+    assert_eq!(from("0/100:3", &gap)[0], Kind::Missing);
+}
+
+#[test]
 fn an_error_nobody_called_for_is_a_failure() {
     let failed = |text: &str| {
         let first = format!("{FIRST}\n16 {text}");
@@ -245,9 +277,12 @@ fn a_fault_is_placed_by_link_and_reader() {
         fault(23, Wire::Between),
         fault(30, Wire::Between),
     ];
+    let stalls = "22 stalls".parse().unwrap();
+    history.readers[1].notes.insert(2, stalls);
     let hits: Vec<_> = check(&history).hits.into_iter().collect();
     let cut = |place, count| ((place, "cut".to_owned()), count);
     let expected = [
+        ((Place::Between, "consumer stalled".to_owned()), 1),
         cut(Place::Between, 2),
         cut(Place::Replay, 1),
         cut(Place::Streamed, 1),

@@ -1,0 +1,36 @@
+//! The host's status as Python's dataclass.
+
+use pgoutput_decoder_host::Status;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+/// `status` in the state of this name.
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    state: &str,
+    status: Status,
+) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fields = PyDict::new(py);
+    fields.set_item("state", state)?;
+    fields.set_item("last_error", status.last_error)?;
+    fields.set_item("reconnects", status.reconnects)?;
+    fields.set_item("received_lsn", status.received_lsn.to_string())?;
+    fields.set_item("delivered", status.delivered.map(|at| at.to_string()))?;
+    fields.set_item("confirmed_lsn", status.confirmed_lsn.to_string())?;
+    fields.set_item("server_lsn", status.server_lsn.to_string())?;
+    fields.set_item("lag_bytes", status.lag_bytes)?;
+    fields.set_item("lag_s", status.lag_s)?;
+    fields.set_item("outstanding_events", status.outstanding_events)?;
+    fields.set_item("outstanding_transactions", status.outstanding_transactions)?;
+    fields.set_item("queued_bytes", status.queued_bytes)?;
+    fields.set_item("skipped", status.skipped)?;
+    fields.set_item("parked", status.parked)?;
+    fields.set_item("publishes_tables", status.publishes_tables)?;
+    fields.set_item("wal_status", status.wal_status)?;
+    fields.set_item("safe_wal_size", status.safe_wal_size)?;
+    fields.set_item("invalidation_in_s", status.invalidation_in_s)?;
+    let class = CLASS.import(py, "pgoutput_decoder.status", "Status")?;
+    class.call((), Some(&fields))
+}
