@@ -28,8 +28,8 @@ from postgres_programs import REPOSITORY, versions
 LOGS = REPOSITORY / "target" / "versions"
 RULES = Path(__file__).with_suffix(".toml")
 PACKAGES = ("pgoutput-decoder-host", "pgoutput-decoder-python", "pgoutput-decoder-tests")
-# Integration tests that need no server, and so give the same on every version.
-SERVERLESS = frozenset({"agreement", "sandbox", "tidy", "vectors"})
+# Integration tests that need no server, or start those they are for: the same on every version.
+SERVERLESS = frozenset({"agreement", "chaos", "sandbox", "tidy", "vectors"})
 PYTHON = "python"
 SUITE_TIMEOUT_S = 1800
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;", re.MULTILINE)
