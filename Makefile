@@ -54,7 +54,7 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-mutants test-controls test-damage test-large reliability ## Every test, the long ones too.
+test-full: test test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
@@ -73,12 +73,16 @@ test-large: build ## A transaction of 2 GB through the command: its memory and i
 	$(PYTHON) tests/large_transaction.py
 
 .PHONY: test-versions
-test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), and a table.
-	$(PYTHON) tests/versions.py $(VERSIONS)
+test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), JOBS (1) at a time.
+	$(PYTHON) tests/versions.py --jobs $(or $(JOBS),1) $(VERSIONS)
 
 .PHONY: reliability
 reliability: python ## What is promised of a stream, measured, in a table. QUICK=1 waits less; VERSION=14.
 	$(PYTHON) tests/reliability.py $(if $(QUICK),--quick) $(if $(VERSION),--version $(VERSION))
+
+.PHONY: test-containers
+test-containers: build ## The command beside a server in a container, restarted and paused: where Docker answers.
+	$(CARGO) test --locked --release --package pgoutput-decoder-containers
 
 .PHONY: fuzz
 fuzz: ## Fuzzes the decoder for SECONDS (600): stops at a finding. KEEP=1 tracks what covers more.
@@ -113,6 +117,7 @@ lint-rust: ## Formatting and clippy.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --release --package pgoutput-decoder-component --no-deps -- $(AS_WASM) --deny warnings
+	$(CARGO) clippy --locked --release --all-targets --package pgoutput-decoder-containers -- --deny warnings
 
 .PHONY: lint-python
 lint-python: ## Formatting, ruff and mypy.

@@ -37,11 +37,6 @@ pub(super) async fn found_and_mended(config: &Config, sql: &Client, code: &str, 
     found(config, code, Level::Ok).await;
 }
 
-pub(super) async fn major(sql: &Client) -> i32 {
-    let version = "SELECT current_setting('server_version_num')::int / 10000";
-    sql.query_one(version, &[]).await.unwrap().get(0)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_wrong_with_what_is_right() {
     let place = Place::new("doctor_right", SHOP).await;

@@ -86,12 +86,12 @@ pub(super) async fn set(server: &Server, name: &str, value: &str) {
     sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
 }
 
-/// A standby that keeps copies of its primary's failover slots.
+/// A standby that keeps copies of its primary's failover slots, from PostgreSQL 17 on.
 pub(super) async fn standby_of(primary: &Server) -> Server {
-    let settings = [
-        "sync_replication_slots=on",
-        "wal_receiver_status_interval=1s",
-    ];
+    let mut settings = vec!["wal_receiver_status_interval=1s"];
+    if major(&connect(&primary.url, None).await).await >= 17 {
+        settings.push("sync_replication_slots=on");
+    }
     let options: Vec<_> = settings.iter().flat_map(|set| ["--set", set]).collect();
     primary.standby(&options).await
 }

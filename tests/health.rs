@@ -8,15 +8,15 @@ use super::*;
 
 /// What the stream warned of so far.
 #[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
+pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    fn of(&self, config: Config) -> Config {
+    pub(super) fn of(&self, config: Config) -> Config {
         let warnings = Arc::clone(&self.0);
         config.on_warning(move |text| warnings.lock().unwrap().push(text.to_owned()))
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(super) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }

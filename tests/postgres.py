@@ -12,6 +12,7 @@ PostgreSQL refuses to run as root: as root, its processes belong to `postgres` o
     scripts/postgres promote DIRECTORY             returns when it takes writes
     scripts/postgres remove DIRECTORY
     scripts/postgres versions                      the versions that can be fetched
+    scripts/postgres image [--version 14]          a container image with one; needs Docker
 
 `start` and `standby` print one line of JSON: url, host, port, user, password, database, pid,
 directory, data, log, programs, version. The other verbs are given its `directory`. `restart` also
@@ -547,6 +548,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     verb("promote", "promote a standby", directory)
     verb("remove", "stop a server and remove it", directory)
     verb("versions", "print the versions that can be fetched")
+    verb("image", "print the name of a container image, made if need be", version)
     guarding = verb("guard", "remove a server when a process is gone", directory)
     guarding.add_argument("caller", type=int)
     return parser.parse_args(arguments)
@@ -577,6 +579,11 @@ def obey(asked: argparse.Namespace) -> int:
         Server.at(asked.directory).remove()
     elif asked.verb == "guard":
         keep_guard(asked.directory, asked.caller)
+    elif asked.verb == "image":
+        # Docker's client is slow to import, and nobody else wants it.
+        from postgres_image import image
+
+        print(image(asked.version or None, SETTINGS))
     else:
         print("\n".join(versions()))
     return 0
@@ -588,7 +595,7 @@ def main() -> int:
         return obey(parse())
     except ServerError as error:
         print(f"scripts/postgres: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
 
 
 if __name__ == "__main__":

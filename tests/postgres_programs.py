@@ -41,6 +41,8 @@ FETCH_PAUSES_S = (2, 5, 15, 30)
 class ServerError(RuntimeError):
     """The server's program is missing, or did not do what it was told to."""
 
+    exit_code = 1
+
 
 def installed_programs() -> Path:
     """The folder of all programs in the wheel, which is not imported for it."""

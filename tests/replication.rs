@@ -31,6 +31,7 @@ mod slots;
 mod streaming;
 mod trouble;
 mod two_phase;
+mod undecodable;
 
 /// A database, a slot and a publication `p` of one test.
 struct Place {
@@ -129,6 +130,12 @@ async fn connect(url: &str, database: Option<&str>) -> Client {
     let (client, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// The server's major version.
+async fn major(sql: &Client) -> i32 {
+    let version = "SELECT current_setting('server_version_num')::int / 10000";
+    sql.query_one(version, &[]).await.unwrap().get(0)
 }
 
 /// The next `count` events.

@@ -17,6 +17,7 @@ const COLUMNS_MAX: usize = 100;
 const ARROWS: &[(&str, &[&str])] = &[
     ("pgoutput-decoder", &[]),
     ("pgoutput-decoder-component", &["pgoutput-decoder"]),
+    ("pgoutput-decoder-containers", &[]),
     ("pgoutput-decoder-fuzz", &["pgoutput-decoder"]),
     // Only the feature `native`: the host has the component as bytes.
     ("pgoutput-decoder-host", &["pgoutput-decoder (optional)"]),

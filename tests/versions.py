@@ -1,6 +1,6 @@
 """Runs what needs a server on every version of PostgreSQL and prints a table: make test-versions.
 
-    tests/versions.py [--only PATTERN] [VERSION...]
+    tests/versions.py [--only PATTERN] [--jobs 2] [VERSION...]
 
 What a version cannot do is not run there: `versions.toml` says what, since when it can, and why.
 The Python package must be installed in .venv. Each suite's output is kept in target/versions.
@@ -18,6 +18,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,8 +29,8 @@ from postgres_programs import REPOSITORY, versions
 LOGS = REPOSITORY / "target" / "versions"
 RULES = Path(__file__).with_suffix(".toml")
 PACKAGES = ("pgoutput-decoder-host", "pgoutput-decoder-python", "pgoutput-decoder-tests")
-# Integration tests that need no server, or start those they are for: the same on every version.
-SERVERLESS = frozenset({"agreement", "chaos", "sandbox", "tidy", "vectors"})
+# Integration tests that need no server, or start those they want: the same on every version.
+INDEPENDENT = frozenset({"agreement", "chaos", "sandbox", "tidy", "vectors"})
 PYTHON = "python"
 SUITE_TIMEOUT_S = 1800
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;", re.MULTILINE)
@@ -98,7 +99,7 @@ def rust_suites() -> list[Suite]:
     for line in built.stdout.splitlines():
         message = json.loads(line)
         target = message.get("target", {})
-        if target.get("kind") != ["test"] or target["name"] in SERVERLESS:
+        if target.get("kind") != ["test"] or target["name"] in INDEPENDENT:
             continue
         program = message["executable"]
         listed = subprocess.run(
@@ -212,6 +213,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="The tests on every version of PostgreSQL")
     parser.add_argument("--only", default="*", help="suites, by a pattern")
+    parser.add_argument("--jobs", type=int, default=1, help="versions at a time")
     parser.add_argument("version", nargs="*", default=versions())
     asked = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -228,7 +230,8 @@ def main() -> int:
         print(f"{RULES.name}: no test matches {', '.join(stale)}", file=sys.stderr)
         return 1
     suites = [suite for suite in everything if fnmatch.fnmatchcase(suite.name, asked.only)]
-    rows = [on_version(version, suites, rules) for version in asked.version]
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        rows = list(pool.map(lambda version: on_version(version, suites, rules), asked.version))
     print()
     for row in rows:
         for reason, tests in row.not_applicable.items():

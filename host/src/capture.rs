@@ -4,6 +4,7 @@
 
 mod catalog;
 mod replay;
+mod write;
 
 use std::borrow::Cow;
 use std::io;
@@ -13,12 +14,14 @@ use serde::Deserialize;
 
 pub use self::catalog::{Catalog, CatalogAt};
 pub use self::replay::{Replay, ReplayError};
+pub(crate) use self::write::{frame_line, stage_line};
 use crate::lsn::Lsn;
 
 /// A recorded stream, its messages in the wire form `wit/decoding.wit` wants.
 ///
 /// The file holds one JSON object a line, in the order of the stream: `lsn` and `end_lsn` (start
 /// and end of WAL as `X/X`), `server_ts_us` (µs since 1970-01-01) and `hex` (the pgoutput message).
+/// Between them there may be stages of a catalog: see [`Catalog::of_capture`].
 pub struct Capture {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -87,7 +90,7 @@ impl Capture {
             sent_at_us: 0,
         };
         for (index, line) in text.lines().enumerate() {
-            if !line.trim().is_empty() {
+            if !line.trim().is_empty() && !catalog::is_stage(line) {
                 capture
                     .push(index + 1, line)
                     .map_err(|expected| CaptureError::Line {
@@ -221,7 +224,7 @@ const LINE_MEMBERS: &str = "members \"lsn\", \"end_lsn\" and \"hex\" (strings) a
                             \"server_ts_us\" (a whole number)";
 
 /// 2000-01-01 in µs since 1970-01-01: the wire's clock starts there.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+pub(crate) const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// What the frame's length counts besides the message: itself, 'w', two LSNs and the clock.
 const FRAME_HEAD_LENGTH: u32 = 29;

@@ -24,6 +24,7 @@ use crate::slots::SlotWait;
 use crate::start::Start;
 use crate::stash::{self, StashLimits};
 use crate::stream::Stream;
+use crate::undecodable::{self, OnUndecodable};
 
 use self::parameters::Parameters;
 pub(crate) use self::password::Cause;
@@ -59,6 +60,7 @@ pub struct Config {
     pub(crate) reconnect: Reconnect,
     pub(crate) message_max_bytes: usize,
     pub(crate) memory_max_bytes: usize,
+    pub(crate) on_undecodable: OnUndecodable,
     pub(crate) on_warning: Warn,
 }
 
@@ -164,6 +166,7 @@ impl Config {
             // MaxAllocSize, utils/memutils.h: no message of the server is larger.
             message_max_bytes: 1 << 30,
             memory_max_bytes: Limits::default().memory_max_bytes,
+            on_undecodable: OnUndecodable::Stop,
             on_warning: Warn::default(),
         }
     }
@@ -441,9 +444,15 @@ impl Config {
         self
     }
 
-    /// Who is told, in a line, what needs somebody's attention while the stream goes on: a slot that
-    /// nears its invalidation, a publication without tables. Called by the task that receives: it
-    /// must not take long. By default nobody.
+    /// What is done with a change that cannot be decoded; default [`OnUndecodable::Stop`].
+    pub fn on_undecodable(mut self, policy: OnUndecodable) -> Self {
+        self.on_undecodable = policy;
+        self
+    }
+
+    /// Who is told, in a line, what needs somebody's attention while the stream goes on: a slot
+    /// that nears its invalidation, a publication without tables, a full disk, a change passed
+    /// over. Called by the task that receives: it must not take long. By default nobody.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_warning = Warn(Some(Arc::new(tell)));
         self
@@ -523,6 +532,12 @@ impl Config {
             let usable = stash::check(&self.stash.directory);
             usable.map_err(|io| {
                 Error::configuration("stash_directory", format!("cannot make files there: {io}"))
+            })?;
+        }
+        if let OnUndecodable::Park(file) = &self.on_undecodable {
+            undecodable::open(file).map_err(|io| {
+                let reason = format!("cannot write to {}: {io}", file.display());
+                Error::configuration("on_undecodable", reason)
             })?;
         }
         if self.status_interval.is_zero() {

@@ -27,10 +27,13 @@ use crate::stash::{Replay, Stash};
 use crate::status::State;
 use crate::stream::{Clock, Shared};
 
+use self::undecodable::Caution;
+
 mod decoding;
 mod health;
 mod link;
 mod slot;
+mod undecodable;
 
 /// The receive task.
 pub(crate) struct Driver {
@@ -53,8 +56,8 @@ pub(crate) struct Driver {
     handed: Option<Position>,
     /// All of those lie in the WAL before it.
     handed_end: Lsn,
-    /// Where the decoder broke down last: behind which event.
-    broke_at: Option<Position>,
+    /// Frames that cannot be decoded, and those that break the decoder.
+    caution: Caution,
     backoff: Backoff,
     /// When to ask the catalogs again how slot and publications are.
     sample_at: Duration,
@@ -98,7 +101,7 @@ impl Driver {
             look_at: None,
             handed: None,
             handed_end: Lsn(0),
-            broke_at: None,
+            caution: Caution::default(),
             sample_at: Duration::ZERO,
         };
         let link = driver.first_link().await?;
@@ -219,9 +222,10 @@ impl Driver {
     /// Whether connecting again may help: of a decoder that broke down, a new one is tried once.
     fn may_pass(&mut self, error: &Error) -> bool {
         match error {
-            Error::EngineAt { .. } => {
+            Error::EngineAt { error, .. } => {
                 let behind = self.handed.unwrap_or(BEFORE_ALL);
-                self.broke_at.replace(behind) != Some(behind)
+                let policy = &self.config.on_undecodable;
+                self.caution.broke(error, behind, policy)
             }
             error => error.is_transient(),
         }
@@ -301,7 +305,10 @@ impl Driver {
                 Ok(Ok(received)) => received,
                 // Before PostgreSQL 18, a publication that is gone ends the connection.
                 Ok(Err(error)) if error.sqlstate() == Some("42704") => {
-                    return End::Failed(self.check().await.err().unwrap_or(error));
+                    let missing = self.check().await.err();
+                    return End::Failed(
+                        missing.unwrap_or_else(|| error.of_a_younger_publication()),
+                    );
                 }
                 Ok(Err(error)) => return End::Failed(error),
                 Err(_) => return End::Failed(self.silent()),

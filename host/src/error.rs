@@ -2,6 +2,7 @@
 //! password.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::Cause;
 use crate::connection::{AuthenticationProblem, TlsProblem};
@@ -79,6 +80,14 @@ pub enum Error {
         /// What it failed with.
         #[source]
         error: Cause,
+    },
+    /// A change that cannot be decoded could not be parked. Nothing behind it was acknowledged.
+    #[error("cannot park a change that cannot be decoded: writing {}: {io}", file.display())]
+    Park {
+        /// Where it was to be written.
+        file: PathBuf,
+        /// What the operating system said.
+        io: io::Error,
     },
     /// What the server sent is not the replication protocol.
     #[error("replication protocol: {reason}")]
@@ -343,7 +352,9 @@ impl Error {
                 error: StashError::File { io, .. },
                 ..
             } if is_full(io) => ErrorClass::Transient,
-            Self::Acknowledge { .. }
+            Self::Park { io, .. } if is_full(io) => ErrorClass::Transient,
+            Self::Park { .. }
+            | Self::Acknowledge { .. }
             | Self::Configuration { .. }
             | Self::Stash { .. }
             | Self::Engine(EngineError::Option(_))
@@ -403,6 +414,14 @@ impl Error {
         }
     }
 
+    /// The same of a publication that was not there for the server, and is for us.
+    pub(crate) fn of_a_younger_publication(mut self) -> Self {
+        if let Self::Server { hint, .. } = &mut self {
+            hint.get_or_insert_with(|| YOUNGER_PUBLICATION.to_owned());
+        }
+        self
+    }
+
     /// What to do about it, for people: mostly the SQL to run.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -425,6 +444,10 @@ impl Error {
             } => Some(format!(
                 "to go on behind it: SELECT pg_replication_slot_advance({}, '{end_lsn}');",
                 quote_literal(slot)
+            )),
+            Self::Park { file, .. } => Some(format!(
+                "free space there, or let {} be written to",
+                file.display()
             )),
             Self::SlotUnusable {
                 slot,
@@ -542,6 +565,10 @@ pub(crate) struct Login {
 pub(crate) const CONNECTING: &str = "connecting to the server";
 
 /// What helps where changes cannot be had any more.
+/// Only before `PostgreSQL` 18 is this an error.
+const YOUNGER_PUBLICATION: &str = "it is there now, but was not when what comes next was written: \
+    make the slot anew, or pass over what was committed before by start_lsn";
+
 const SNAPSHOT: &str = "drop the slot, make a new one and take a new snapshot";
 
 /// What to do about a slot that is lost, and against the next time.

@@ -39,6 +39,7 @@ mod start;
 mod stash;
 mod status;
 mod stream;
+mod undecodable;
 
 pub mod capture;
 pub mod doctor;
@@ -58,3 +59,4 @@ pub use slots::Slots;
 pub use stash::StashError;
 pub use status::{State, Status};
 pub use stream::{Acknowledger, Monitor, Stopper, Stream};
+pub use undecodable::OnUndecodable;

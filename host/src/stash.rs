@@ -248,7 +248,7 @@ pub(crate) fn check(directory: &Path) -> io::Result<()> {
 }
 
 /// Does something that may take long where other tasks can be moved to another thread for it.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
             tokio::task::block_in_place(work)

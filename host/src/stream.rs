@@ -272,8 +272,9 @@ impl Acknowledger {
 }
 
 impl Stopper {
-    /// Makes [`Stream::next_batch`] return `None`, now and from now on. What the consumer is at can
-    /// still be acknowledged: the session ends with [`Stream::stop`], or when the stream is dropped.
+    /// Makes [`Stream::next_batch`] return `None`, now and from now on. What the consumer is at
+    /// can still be acknowledged: the session ends with [`Stream::stop`], or when the stream is
+    /// dropped.
     pub fn stop(&self) {
         self.shared.advance(Stopping::Ending);
     }

@@ -94,6 +94,12 @@ class LogicalReplicationReader:
         None: 10. Waits are random and stay below half a second in the first minute of an outage.
     reconnect_attempts_max, reconnect_time_max: how many attempts in a row, and how long in seconds
         they may fail before the last error is raised; None: it never gives up.
+    on_undecodable: what is done with a change that cannot be decoded. "stop": DecodingError, and
+        nothing behind it is confirmed. "skip": it is passed over, counted in `status()` and logged.
+        "park:FILE": it is passed over as well, and is on the disk before it can be confirmed, for
+        `pgoutput-decoder decode --capture FILE`. The file holds values of rows.
+    memory_max_bytes: what the decoder may take; None: 2 GiB. One text takes about four times its
+        length.
     create_slot: True makes the slot when connecting if it is missing, and waits for the
         transactions that are open then; the log says which. "temporary" makes one that ends with
         the connection and leaves nothing behind: where that breaks, the reader ends with an error.
@@ -131,6 +137,8 @@ class LogicalReplicationReader:
         reconnect_delay_max: float | None = None,
         reconnect_attempts_max: int | None = None,
         reconnect_time_max: float | None = None,
+        on_undecodable: str = "stop",
+        memory_max_bytes: int | None = None,
         **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
     def __aiter__(self) -> Messages: ...

@@ -133,7 +133,8 @@ impl LogicalReplicationReader {
         options=None,
         streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
         stash_max_bytes=None, create_slot=None, start_position=None, reconnect_delay_max=None,
-        reconnect_attempts_max=None, reconnect_time_max=None, **parameters
+        reconnect_attempts_max=None, reconnect_time_max=None, on_undecodable="stop",
+        memory_max_bytes=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -162,6 +163,8 @@ impl LogicalReplicationReader {
         reconnect_delay_max: Option<f64>,
         reconnect_attempts_max: Option<i128>,
         reconnect_time_max: Option<f64>,
+        on_undecodable: &str,
+        memory_max_bytes: Option<i128>,
         parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = publication_name.py();
@@ -230,6 +233,13 @@ impl LogicalReplicationReader {
                 error::configuration("stash_max_bytes", "expected a number from 0 to 2**64 - 1")
             })?;
             config = config.stash_max_bytes(bytes);
+        }
+        config = config.on_undecodable(on_undecodable.parse().map_err(refused)?);
+        if let Some(bytes) = memory_max_bytes {
+            let bytes = usize::try_from(bytes).map_err(|_| {
+                error::configuration("memory_max_bytes", "expected a number of bytes")
+            })?;
+            config = config.memory_max_bytes(bytes);
         }
         if let Some(create) = create_slot {
             config = config.create_slot(parse_create_slot(create)?);

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
 import pytest
 from pgoutput_decoder import LogicalReplicationReader, ReplicationMessage
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from container import Container
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT_S = 20.0
@@ -147,6 +150,27 @@ def database_at(url: str) -> Database:
         name=f"test_{os.getpid()}_{number}",
         slot=f"slot_{os.getpid()}_{number}",
     )
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """A container image with a server; a test that wants it is skipped where Docker is not."""
+    postgres = load_postgres()
+    made = importlib.import_module("postgres_image")
+    try:
+        version = os.environ.get("PGOUTPUT_TEST_PG_VERSION")
+        return str(made.image(version or None, postgres.SETTINGS))
+    except made.DockerAbsentError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def container(image: str) -> Iterator[Container]:
+    """A server in a container, which soon gives up on a reader that does not answer."""
+    from container import Container
+
+    with Container(image, ["-c", "wal_sender_timeout=2s"]) as container:
+        yield container
 
 
 @pytest.fixture

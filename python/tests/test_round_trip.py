@@ -179,14 +179,26 @@ def fill(connection: psycopg.Connection[Any]) -> list[Row]:
         connection.execute(statement.encode())
     rows = []
     for number, case in enumerate(cases_for(connection)):
-        connection.execute(f"CREATE TABLE t{number} (id int, v {case.kind})".encode())
+        if not accepted(connection, f"CREATE TABLE t{number} (id int, v {case.kind})"):
+            continue
         query = "SELECT atttypid FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'v'"
         (oid,) = next(connection.execute(query, [f"t{number}"]))
         for index, expression in enumerate((*case.values, "NULL")):
-            insert = f"INSERT INTO t{number} VALUES ({index}, {expression})"
-            connection.execute(insert.encode())
-            rows.append(Row(case, expression, oid))
+            if accepted(connection, f"INSERT INTO t{number} VALUES ({index}, {expression})"):
+                rows.append(Row(case, expression, oid))
     return rows
+
+
+def accepted(connection: psycopg.Connection[Any], statement: str) -> bool:
+    """Runs it. PostgreSQL 15 widened numerics' scales and intervals, 17 made these infinite."""
+    try:
+        connection.execute(statement.encode())
+    except psycopg.DataError as error:
+        if connection.info.server_version >= 170000:
+            raise
+        print(f"left out before PostgreSQL 17: {error.diag.message_primary}")
+        return False
+    return True
 
 
 def compare(
@@ -274,9 +286,12 @@ def check_readme(connection: psycopg.Connection[Any], rows: list[Row]) -> None:
         right = type(row.value).__name__ in python and (first(row.json) in example or not example)
         if row.value is not None and python and not right:
             row.fault = row.fault or "otherwise in README.md"
-    tested = {case.of or type_oid(connection, case.kind) for case in CASES}
+    # Without modifiers: a server may refuse some.
+    tested = {case.of or type_oid(connection, MODIFIER.sub("", case.kind)) for case in CASES}
     assert readme.types.keys() - tested == UNTESTED
 
+
+MODIFIER = re.compile(r"\([^)]*\)")
 
 # What the README's table says besides, tested in test_changes.py.
 UNTESTED = {"", "NULL", "a TOASTed value that did not change"}

@@ -48,7 +48,25 @@ impl Catalog {
                 path: path.to_owned(),
                 source,
             })?;
-        let mut stages: Vec<_> = catalog.stages.into_iter().map(Stage::from).collect();
+        Self::of(path, catalog.stages)
+    }
+
+    /// The stages that a capture has in lines of its own, as one of parked changes does.
+    pub fn of_capture(path: &Path) -> Result<Self, CaptureError> {
+        let mut stages = Vec::new();
+        for line in read(path)?.lines().filter(|line| is_stage(line)) {
+            stages.push(
+                serde_json::from_str(line).map_err(|source| CaptureError::Catalog {
+                    path: path.to_owned(),
+                    source,
+                })?,
+            );
+        }
+        Self::of(path, stages)
+    }
+
+    fn of(path: &Path, stages: Vec<StageText>) -> Result<Self, CaptureError> {
+        let mut stages: Vec<_> = stages.into_iter().map(Stage::from).collect();
         if stages.is_empty() {
             return Err(CaptureError::Stages {
                 path: path.to_owned(),
@@ -112,6 +130,12 @@ impl Stage {
         }
         types
     }
+}
+
+/// Whether a line of a capture is a stage and no message. Within a string the quotes would be
+/// escaped.
+pub(super) fn is_stage(line: &str) -> bool {
+    line.contains("\"relations\":")
 }
 
 #[derive(Deserialize)]

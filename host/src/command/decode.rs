@@ -17,15 +17,16 @@ use super::{Format, options};
     about = "Decodes a recorded stream to lines of JSON, without a server",
     after_help = "Each line is {\"topic\":…,\"key\":…,\"value\":…,\"headers\":…}.\n\
         A capture holds one message a line, {\"lsn\",\"end_lsn\",\"server_ts_us\",\"hex\"};\n\
-        a catalog is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}."
+        a catalog is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}; a capture of parked changes has\n\
+        such stages between its messages."
 )]
 pub(crate) struct Arguments {
     /// Messages of the stream, one JSON object a line
     #[arg(long, value_name = "FILE")]
     capture: PathBuf,
-    /// What the server's catalogs held, in one or more stages
+    /// What the server's catalogs held, in one or more stages [default: those in the capture]
     #[arg(long, value_name = "FILE")]
-    catalog: PathBuf,
+    catalog: Option<PathBuf>,
     /// An option of Debezium's; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = options::pair)]
     option: Vec<(String, String)>,
@@ -75,7 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut engine = Engine::open(kind, &decoder_options(arguments)?)?;
     let capture = Capture::open(&arguments.capture)?;
-    let catalog = Catalog::open(&arguments.catalog)?;
+    let catalog = match &arguments.catalog {
+        Some(catalog) => Catalog::open(catalog)?,
+        None => Catalog::of_capture(&arguments.capture)?,
+    };
     options::notice_ignored(&engine.ignored_options()?);
 
     let mut replay = Replay::new(&mut engine, &capture, &catalog, at);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, Stream};
+use pgoutput_decoder_host::{CreateSlot, OnUndecodable, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -78,6 +78,22 @@ pub(crate) struct Arguments {
     options: Option<PathBuf>,
     #[command(flatten)]
     resume: Resume,
+    /// Changes that cannot be decoded: stop, skip or park:FILE, which decode reads [default: stop]
+    #[arg(
+        long,
+        env = "PGOUTPUT_ON_UNDECODABLE",
+        value_name = "WHAT",
+        hide_env_values = true
+    )]
+    on_undecodable: Option<OnUndecodable>,
+    /// Memory the decoder may have [default: 2 GiB]
+    #[arg(
+        long,
+        env = "PGOUTPUT_MEMORY_MAX_BYTES",
+        value_name = "BYTES",
+        hide_env_values = true
+    )]
+    memory_max_bytes: Option<usize>,
     #[command(flatten)]
     protocol: Protocol,
     #[command(flatten)]
@@ -101,6 +117,12 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         .on_slot_wait(slot::notice_wait);
     for publication in publications(&arguments.publication, given) {
         config = config.publication(publication);
+    }
+    if let Some(policy) = &arguments.on_undecodable {
+        config = config.on_undecodable(policy.clone());
+    }
+    if let Some(bytes) = arguments.memory_max_bytes {
+        config = config.memory_max_bytes(bytes);
     }
     config = arguments.protocol.apply(arguments.resume.apply(config));
     config = config.option("format", arguments.format.option());

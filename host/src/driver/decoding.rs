@@ -13,20 +13,21 @@ use crate::records::{Batch, Item, Position};
 use crate::replication::Receiver;
 use crate::stash::{StashError, first_lsn};
 use crate::stream::Clock;
+use crate::undecodable::OnUndecodable;
 
 use super::Driver;
 
 /// What a call to the decoder came to.
-struct Passed {
-    batch: Option<Batch>,
+pub(super) struct Passed {
+    pub(super) batch: Option<Batch>,
     /// The last event of the batch.
-    last: Option<Position>,
-    consumed: usize,
-    stop: Option<Stop>,
+    pub(super) last: Option<Position>,
+    pub(super) consumed: usize,
+    pub(super) stop: Option<Stop>,
     /// Of the frames passed.
-    lsn: Lsn,
+    pub(super) lsn: Lsn,
     /// What went wrong behind the batch.
-    failed: Option<Error>,
+    pub(super) failed: Option<Error>,
 }
 
 impl Driver {
@@ -50,6 +51,7 @@ impl Driver {
             } = self.pass_next(receiver, &mut bytes)?;
             if let Some(Stop::Replay(xid)) = stop {
                 self.replay = self.stash.replay(xid);
+                self.caution.context.replaying();
             }
             if let Some(batch) = batch
                 && !self.hand_over(batch, last).await?
@@ -63,13 +65,16 @@ impl Driver {
             match stop {
                 Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
                     let facts = self.catalog.facts(&question).await?;
+                    if matches!(self.config.on_undecodable, OnUndecodable::Park(_)) {
+                        self.caution.context.learn(question.relation, &facts);
+                    }
                     let learnt = self.engine.learn(&facts);
                     learnt.map_err(|error| broken(error, lsn))?;
                 }
                 Some(Stop::Unknown(_)) => {
                     return Err(Error::protocol("the decoder asks the same for ever"));
                 }
-                Some(Stop::Failed(error)) => return Err(Error::Decoding(error)),
+                Some(Stop::Failed(error)) => self.undecodable(receiver, &mut bytes, error)?,
                 Some(Stop::Replay(xid)) if self.replay.is_none() => {
                     return Err(self.never_prepared(xid, first_lsn(receiver.frames(bytes))));
                 }
@@ -98,20 +103,20 @@ impl Driver {
             let lsn = first_lsn(receiver.frames(*bytes));
             let filled = replay.fill();
             if filled.map_err(|error| unkept(replay.xid(), lsn, error))? {
-                let passed = self.pass(replay.frames())?;
+                let passed = self.pass_cautiously(replay.frames())?;
                 replay.consume(passed.consumed);
                 self.replay = Some(replay);
                 return Ok(passed);
             }
         }
-        let passed = self.pass(receiver.frames(*bytes))?;
+        let passed = self.pass_cautiously(receiver.frames(*bytes))?;
         receiver.consume(passed.consumed);
         *bytes -= passed.consumed;
         Ok(passed)
     }
 
     /// Decodes frames, and does what the records say but for handing over.
-    fn pass(&mut self, frames: &[u8]) -> Result<Passed, Error> {
+    pub(super) fn pass(&mut self, frames: &[u8]) -> Result<Passed, Error> {
         let lsn = first_lsn(frames);
         let Decoded {
             records,
@@ -185,7 +190,10 @@ impl Driver {
         Ok(())
     }
 
-    fn decode_frames(engine: &mut Engine, frames: &[u8]) -> Result<Decoded, EngineError> {
+    pub(super) fn decode_frames(
+        engine: &mut Engine,
+        frames: &[u8],
+    ) -> Result<Decoded, EngineError> {
         let now_us = Clock::unix_us();
         // A usual call takes less time than moving the other tasks to another thread would.
         if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
@@ -273,7 +281,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// An error of the decoder at frames that begin at `lsn`.
-fn broken(error: EngineError, lsn: Lsn) -> Error {
+pub(super) fn broken(error: EngineError, lsn: Lsn) -> Error {
     match error {
         EngineError::Deadline { .. } | EngineError::Memory { .. } | EngineError::Trap { .. } => {
             Error::EngineAt { lsn, error }
@@ -282,7 +290,7 @@ fn broken(error: EngineError, lsn: Lsn) -> Error {
     }
 }
 
-fn unkept(xid: u32, lsn: Lsn, error: StashError) -> Error {
+pub(super) fn unkept(xid: u32, lsn: Lsn, error: StashError) -> Error {
     Error::Stash { xid, lsn, error }
 }
 

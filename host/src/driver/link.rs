@@ -79,9 +79,10 @@ impl Driver {
             self.engine.restore(&saved)?;
         }
         self.topics = TopicTable::default();
+        self.caution.context.connected();
         loop {
             let waited = match &error {
-                Error::Stash { .. } => self.wait_for_space(&error).await,
+                Error::Stash { .. } | Error::Park { .. } => self.wait_for_space(&error).await,
                 _ => self.back_off().await,
             };
             if !waited {
@@ -195,6 +196,7 @@ impl Driver {
         if let Some(known) = &self.identity {
             if let Some(fork) = known.recognize(&found, reached)? {
                 self.shared.feedback().rewind(fork);
+                self.caution.context.rewind();
             }
         } else {
             found.reaches(reached.confirmed)?;

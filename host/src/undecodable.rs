@@ -1,0 +1,384 @@
+//! A change that cannot be decoded: what is to be done with it, and the file it is parked in.
+//!
+//! The one place of the host that looks into a pgoutput message, and only where changes are not to
+//! stop the stream: at its kind, at the relation's OID behind that, and at a relation's name. To be
+//! decoded again, a change needs its relation's message, the catalogs' facts of it, and a
+//! transaction around it.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde_json::json;
+
+use crate::capture::{POSTGRES_EPOCH_US, frame_line, stage_line};
+use crate::engine::Facts;
+use crate::error::Error;
+use crate::lsn::Lsn;
+use crate::records::{Begin, Position};
+use crate::stash::{blocking, frame_bytes};
+
+/// What is done with a change that cannot be decoded, or whose decoding takes more memory or time
+/// than it may.
+///
+/// What is not a change, and cannot be decoded, ends the stream whatever is said here: nothing
+/// behind it could be trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnUndecodable {
+    /// The stream ends with an error, and nothing behind the change is confirmed.
+    #[default]
+    Stop,
+    /// It is passed over, counted ([`Status::skipped`](crate::Status::skipped)) and warned of: its
+    /// LSN, relation and what is wrong.
+    Skip,
+    /// It is appended to this file, which is on the disk before the change can be confirmed, and
+    /// passed over; `pgoutput-decoder decode --capture FILE` decodes it later. The file, of mode
+    /// 0600, holds rows' values.
+    Park(PathBuf),
+}
+
+impl FromStr for OnUndecodable {
+    type Err = Error;
+
+    /// `stop`, `skip` or `park:FILE`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.split_once(':') {
+            None if text == "stop" => Ok(Self::Stop),
+            None if text == "skip" => Ok(Self::Skip),
+            Some(("park", file)) if !file.is_empty() => Ok(Self::Park(file.into())),
+            _ => Err(Error::configuration(
+                "on_undecodable",
+                "expected \"stop\", \"skip\" or \"park:FILE\"",
+            )),
+        }
+    }
+}
+
+/// What of the stream is needed to pass a change over.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    /// The transaction that is open.
+    open: Option<Begin>,
+    /// Its changes so far.
+    changes: u32,
+    /// Its messages name a subtransaction.
+    streamed: bool,
+    /// Messages of relations: by form and OID, the last ones.
+    relations: BTreeMap<(bool, u32), Vec<u8>>,
+    /// What the catalogs said of them.
+    facts: BTreeMap<u32, Facts>,
+    /// Those passed over last, which come again when the connection is lost.
+    last: Option<(Position, Vec<FrameId>)>,
+}
+
+/// Tells a frame from others, also when it is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameId {
+    lsn: Lsn,
+    message: u64,
+}
+
+/// A change that is passed over.
+pub(crate) struct Undecodable<'a> {
+    pub(crate) frame: &'a [u8],
+    pub(crate) position: Position,
+    pub(crate) reason: &'a str,
+}
+
+impl FrameId {
+    pub(crate) fn of(frame: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(message(frame));
+        Self {
+            lsn: lsn(frame),
+            message: hasher.finish(),
+        }
+    }
+
+    /// Whether it may be `frame`: cheap.
+    pub(crate) fn is_at(self, frame: &[u8]) -> bool {
+        self.lsn == lsn(frame)
+    }
+}
+
+impl Context {
+    /// A new connection: the server describes every relation again.
+    pub(crate) fn connected(&mut self) {
+        let last = self.last.take();
+        *self = Self {
+            last,
+            ..Self::default()
+        };
+    }
+
+    /// These frames have been decoded, or stashed.
+    pub(crate) fn passed(&mut self, mut frames: &[u8]) {
+        while !frames.is_empty() {
+            let (frame, rest) = frames.split_at(frame_bytes(frames));
+            match kind(frame) {
+                Some(b'S') => self.streamed = true,
+                Some(b'B' | b'b') => {
+                    self.streamed = false;
+                    self.changes = 0;
+                }
+                Some(b'I' | b'U' | b'D' | b'T') => self.changes = self.changes.saturating_add(1),
+                Some(b'R') => {
+                    if let Some(oid) = self.relation_oid(frame) {
+                        self.relations.insert((self.streamed, oid), frame.to_vec());
+                    }
+                }
+                _ => {}
+            }
+            frames = rest;
+        }
+    }
+
+    pub(crate) fn begin(&mut self, begin: Begin) {
+        self.open = Some(begin);
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.open = None;
+    }
+
+    /// What was stashed of a transaction comes again.
+    pub(crate) fn replaying(&mut self) {
+        self.changes = 0;
+        self.streamed = false;
+    }
+
+    pub(crate) fn learn(&mut self, relation: u32, facts: &Facts) {
+        self.facts.insert(relation, facts.clone());
+    }
+
+    /// What comes may be another history: nothing of it has been passed over.
+    pub(crate) fn rewind(&mut self) {
+        self.last = None;
+    }
+
+    /// A change that is passed over now: where it stands, unless it has been passed over before.
+    pub(crate) fn pass_over(&mut self, frame: &[u8]) -> Option<Position> {
+        let is_message = kind(frame) == Some(b'M');
+        if !is_message {
+            self.changes = self.changes.saturating_add(1);
+        }
+        let position = Position {
+            commit_lsn: self.open.map_or(lsn(frame), |begin| begin.commit_lsn),
+            index: self.open.map_or(0, |_| self.changes),
+            sub: 0,
+        };
+        let id = FrameId::of(frame);
+        match &mut self.last {
+            Some((last, _)) if *last > position => return None,
+            Some((last, ids)) if *last == position => {
+                if ids.contains(&id) {
+                    return None;
+                }
+                ids.push(id);
+            }
+            last => *last = Some((position, vec![id])),
+        }
+        Some(position)
+    }
+
+    /// What a warning says of it.
+    pub(crate) fn describe(&self, undecodable: &Undecodable<'_>) -> String {
+        let Undecodable {
+            frame,
+            position,
+            reason,
+        } = undecodable;
+        let kind = kind(frame).unwrap_or_default().escape_ascii();
+        let of = match self.relation_name(frame) {
+            Some(name) => format!(" of {name}"),
+            None => String::new(),
+        };
+        format!(
+            "message '{kind}'{of} at LSN {}, position {position}: {reason}",
+            lsn(frame)
+        )
+    }
+
+    /// Lines of a capture that has this change alone.
+    pub(crate) fn lines(&self, undecodable: &Undecodable<'_>) -> String {
+        let frame = undecodable.frame;
+        let at = lsn(frame);
+        let (first, last) = match self.open {
+            None => (None, Vec::new()),
+            Some(begin) if self.streamed => (
+                Some(parts(&[b"S", &begin.xid.to_be_bytes(), &[1]])),
+                vec![b"E".to_vec(), {
+                    let commit = commit(&begin);
+                    parts(&[b"c", &begin.xid.to_be_bytes(), &commit])
+                }],
+            ),
+            Some(begin) => (
+                Some(parts(&[
+                    b"B",
+                    &begin.commit_lsn.0.to_be_bytes(),
+                    &since_2000(begin.commit_ts_us).to_be_bytes(),
+                    &begin.xid.to_be_bytes(),
+                ])),
+                vec![parts(&[b"C", &commit(&begin)])],
+            ),
+        };
+        let of = self.relation_oid(frame);
+        let needed = |(_, oid): &(bool, u32)| {
+            // A TRUNCATE may name several.
+            kind(frame) == Some(b'T') || of == Some(*oid)
+        };
+        let relations: Vec<_> = self
+            .relations
+            .iter()
+            .filter(|(key, _)| key.0 == self.streamed && needed(key))
+            .collect();
+        let facts = relations
+            .iter()
+            .filter_map(|((_, oid), _)| self.facts.get(oid));
+        // What is known of a type was told with the first relation that has it.
+        let types = self.facts.values().flat_map(|facts| &facts.types);
+        let sent = sent_at_us(frame);
+        let mut lines = stage_line(
+            Lsn(at.0.saturating_add(1)),
+            types,
+            facts.flat_map(|facts| &facts.relations),
+        );
+        if let Some(message) = first {
+            lines.push_str(&frame_line(at, sent, &message, None));
+        }
+        for (_, relation) in relations {
+            lines.push_str(&frame_line(Lsn(0), sent, message(relation), None));
+        }
+        let parked = json!({
+            "position": undecodable.position.to_string(),
+            "reason": undecodable.reason,
+        });
+        lines.push_str(&frame_line(at, sent, message(frame), Some(parked)));
+        for message in last {
+            lines.push_str(&frame_line(at, sent, &message, None));
+        }
+        lines
+    }
+
+    fn relation_oid(&self, frame: &[u8]) -> Option<u32> {
+        match kind(frame)? {
+            b'I' | b'U' | b'D' | b'R' => {}
+            _ => return None,
+        }
+        let skipped = if self.streamed { 5 } else { 1 };
+        let oid = message(frame).get(skipped..)?.first_chunk::<4>()?;
+        Some(u32::from_be_bytes(*oid))
+    }
+
+    fn relation_name(&self, frame: &[u8]) -> Option<String> {
+        let oid = self.relation_oid(frame)?;
+        let relation = self.relations.get(&(self.streamed, oid))?;
+        let names = message(relation).get(if self.streamed { 9 } else { 5 }..)?;
+        let mut names = names.split(|byte| *byte == 0);
+        let schema = String::from_utf8_lossy(names.next()?);
+        let table = String::from_utf8_lossy(names.next()?);
+        Some(format!("{schema}.{table}"))
+    }
+}
+
+/// Whether it is a change, or a logical message: what can be passed over.
+pub(crate) fn is_change(frame: &[u8]) -> bool {
+    matches!(kind(frame), Some(b'I' | b'U' | b'D' | b'T' | b'M'))
+}
+
+/// A frame that says of a change what it belongs to, and no more: a decoder stashes it as it would
+/// stash the change, or cannot decode it.
+pub(crate) fn stand_in(frame: &[u8]) -> Vec<u8> {
+    let mut stand_in: Vec<u8> = frame.iter().copied().take(HEAD_BYTES + 5).collect();
+    let length = u32::try_from(stand_in.len().saturating_sub(1)).unwrap_or(0);
+    if let Some(field) = stand_in.get_mut(1..5) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+    stand_in
+}
+
+/// Opens the file, and makes it if it is not there.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
+}
+
+/// Appends to the file, and returns when it is on the disk.
+pub(crate) fn append(path: &Path, lines: &str) -> io::Result<()> {
+    blocking(|| {
+        let mut file = open(path)?;
+        let before = file.metadata()?.len();
+        let written = file
+            .write_all(lines.as_bytes())
+            .and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line would spoil those that follow. Where that fails too, there is no more.
+            let _ = file.set_len(before);
+        }
+        written
+    })
+}
+
+fn message(frame: &[u8]) -> &[u8] {
+    frame.get(HEAD_BYTES..).unwrap_or_default()
+}
+
+fn kind(frame: &[u8]) -> Option<u8> {
+    message(frame).first().copied()
+}
+
+fn lsn(frame: &[u8]) -> Lsn {
+    let lsn = frame.get(6..).and_then(<[u8]>::first_chunk::<8>);
+    Lsn(lsn.map_or(0, |lsn| u64::from_be_bytes(*lsn)))
+}
+
+/// The server's clock, µs since 1970-01-01.
+fn sent_at_us(frame: &[u8]) -> i64 {
+    let clock = frame.get(22..).and_then(<[u8]>::first_chunk::<8>);
+    let clock = clock.map_or(0, |clock| i64::from_be_bytes(*clock));
+    clock.saturating_add(POSTGRES_EPOCH_US)
+}
+
+fn since_2000(us: i64) -> i64 {
+    us.saturating_sub(POSTGRES_EPOCH_US)
+}
+
+/// Flags, commit and end LSN, and time, as the messages that commit end.
+fn commit(begin: &Begin) -> Vec<u8> {
+    let lsn = begin.commit_lsn.0.to_be_bytes();
+    parts(&[
+        &[0],
+        &lsn,
+        &lsn,
+        &since_2000(begin.commit_ts_us).to_be_bytes(),
+    ])
+}
+
+fn parts(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// Of a frame, before its message.
+const HEAD_BYTES: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_have_their_words() {
+        let parse = |text: &str| text.parse::<OnUndecodable>();
+        assert_eq!(parse("stop").unwrap(), OnUndecodable::Stop);
+        assert_eq!(parse("skip").unwrap(), OnUndecodable::Skip);
+        let file = OnUndecodable::Park("/var/lib/a:b".into());
+        assert_eq!(parse("park:/var/lib/a:b").unwrap(), file);
+        for text in ["", "park", "park:", "fail", "skip:x"] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("\"park:FILE\""), "{text}: {error}");
+        }
+    }
+}
