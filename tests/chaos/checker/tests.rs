@@ -196,7 +196,7 @@ fn after_a_clean_stop_nothing_acknowledged_comes_again() {
         kind: "server immediate".to_owned(),
         wire: Wire::Between,
     });
-    crashed.readers[1].notes[0].at_us = 18;
+    crashed.readers[1].notes[1].at_us = 18;
     assert_eq!(kinds(&crashed), []);
     // Or a prepared transaction holds it back.
     let mut held = history.clone();
