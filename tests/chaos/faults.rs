@@ -77,8 +77,9 @@ impl Run<'_> {
             }
             91..=93 => self.freeze_the_reader().await,
             _ => {
+                self.hit("reader killed");
                 self.reading.kill();
-                let disk = has_namespaces() && self.random.random_bool(0.5);
+                let disk = self.random.random_bool(0.5) && has_namespaces();
                 let (kind, starved) = if disk {
                     ("disk full", Starved::Disk)
                 } else {
@@ -86,11 +87,15 @@ impl Run<'_> {
                 };
                 self.reading.starved = Some(starved);
                 let first = self.reading.started;
-                self.reading.pause(Duration::from_millis(700)).await;
-                if self.reading.has_starved(first) {
-                    self.hit(kind);
+                for _ in 0..STARVED_MS / 50 {
+                    self.reading.pause(Duration::from_millis(50)).await;
+                    if self.reading.has_starved(first) {
+                        self.hit(kind);
+                        break;
+                    }
                 }
                 if !disk {
+                    self.hit("reader killed");
                     self.reading.kill();
                 }
             }
@@ -166,3 +171,6 @@ fn signal(signal: &str, process: &str) {
     // Whoever is gone already needs no signal.
     let _ = sent.unwrap();
 }
+
+/// How long a reader may take to fill the space there is.
+const STARVED_MS: u64 = 1_500;

@@ -196,7 +196,7 @@ fn after_a_clean_stop_nothing_acknowledged_comes_again() {
         kind: "server immediate".to_owned(),
         wire: Wire::Between,
     });
-    crashed.readers[1].notes[0].at_us = 18;
+    crashed.readers[1].notes[1].at_us = 18;
     assert_eq!(kinds(&crashed), []);
     // Or a prepared transaction holds it back.
     let mut held = history.clone();
@@ -243,6 +243,15 @@ fn a_start_position_is_followed_by_what_comes_next() {
     assert_eq!(from("0/100:2", REST)[0], Kind::Missing);
     let gap = REST.replace("21 event 0/200:1 c a 3\n", "");
     assert_eq!(from("0/100:3", &gap)[0], Kind::Missing);
+    // One that is given nothing has nothing to confirm it with.
+    let nothing = "16 start each --start-position 0/100:3\n17 stopped";
+    let history = reader(reader(committed(), 0, first.trim()), 0, nothing);
+    let again = format!(
+        "{}\n{}",
+        first.trim().replace("10 start", "18 start"),
+        &REST[14..]
+    );
+    assert_eq!(kinds(&reader(history, 0, &again)), []);
 }
 
 #[test]
