@@ -208,8 +208,8 @@ fn start_replication(
     command
 }
 
-/// When the server was started, whether it is a standby, and `wal_sender_timeout`: `pg_settings` has it in milliseconds,
-/// SHOW in whatever unit reads best.
+/// When the server was started, whether it is a standby, and `wal_sender_timeout`: `pg_settings`
+/// has it in milliseconds, SHOW in whatever unit reads best.
 const FACTS: &str = "
 SELECT pg_catalog.pg_postmaster_start_time()::text, pg_catalog.pg_is_in_recovery(),
        (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout')";

@@ -281,6 +281,12 @@ pub enum SlotProblem {
         /// What this stream confirmed last.
         confirmed: Lsn,
     },
+    /// It is not on a standby that was reached in place of its server, or cannot be used there.
+    #[error(
+        "cannot be used on this server, which is a standby: its primary is waited for, or this \
+         one's promotion"
+    )]
+    NotOnStandby,
     /// It is a physical slot.
     #[error("is a physical one: a logical one with plugin pgoutput is needed")]
     Physical,
@@ -357,7 +363,7 @@ impl Error {
             | Self::StandbyBehind { .. }
             | Self::TimelineFormer { .. }
             | Self::SlotUnusable {
-                problem: SlotProblem::Synchronizing,
+                problem: SlotProblem::Synchronizing | SlotProblem::NotOnStandby,
                 ..
             } => ErrorClass::Transient,
             Self::Hosts { tried } => {
@@ -426,6 +432,12 @@ impl Error {
                 problem: SlotProblem::Lost { reason },
             } => Some(lost_hint(slot, reason)),
             Self::SlotUnusable {
+                problem: SlotProblem::Synchronizing | SlotProblem::NotOnStandby,
+                ..
+            } => {
+                Some("of several hosts, target_session_attrs=primary finds the primary".to_owned())
+            }
+            Self::SlotUnusable {
                 problem: SlotProblem::Moved { .. },
                 ..
             }
@@ -447,6 +459,14 @@ impl Error {
     pub(crate) fn while_doing(mut self, now: &'static str) -> Self {
         if let Self::Server { doing, .. } | Self::Connection { doing, .. } = &mut self {
             *doing = now;
+        }
+        self
+    }
+
+    /// The same with what helps here.
+    pub(crate) fn with_hint(mut self, helps: &str) -> Self {
+        if let Self::Server { hint, .. } = &mut self {
+            *hint = Some(helps.to_owned());
         }
         self
     }
@@ -514,6 +534,10 @@ pub(crate) fn hint_for(sqlstate: &str, login: &Login, doing: &str) -> Option<Str
         }
         "53300" => "raise max_connections or max_wal_senders".to_owned(),
         "55006" => "another consumer is streaming from this slot".to_owned(),
+        // Of a server's own there is none while we connect.
+        "08P01" if doing == CONNECTING || doing == LOGGING_IN => {
+            "connect to PostgreSQL itself: a connection pooler passes no replication on".to_owned()
+        }
         _ => return None,
     };
     Some(hint)
@@ -525,6 +549,9 @@ pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) database: String,
 }
+
+/// What is done when a replication connection turns out to be refused.
+pub(crate) const LOGGING_IN: &str = "logging in";
 
 /// What is done when an address turns out to be unreachable.
 pub(crate) const CONNECTING: &str = "connecting to the server";
