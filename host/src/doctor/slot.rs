@@ -86,7 +86,8 @@ pub(super) const CHECKS: &[Check] = &[
         since: 17,
         question: "
             SELECT s.failover,
-                   EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'physical') AS standbys
+                   EXISTS (SELECT FROM pg_replication_slots
+                           WHERE slot_type = 'physical') AS standbys
             FROM pg_replication_slots s
             WHERE s.slot_name = $1 AND s.slot_type = 'logical' AND NOT s.temporary
               AND NOT pg_is_in_recovery()",
