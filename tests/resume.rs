@@ -334,8 +334,15 @@ async fn a_slot_in_use_is_waited_for() {
     assert_eq!(error.sqlstate(), Some("55006"), "{error:?}");
     assert!(began.elapsed() >= Duration::from_millis(600));
 
-    let waiting = tokio::spawn(place.config().connect());
-    sleep(Duration::from_millis(500)).await;
+    let (told, mut notices) = tokio::sync::mpsc::unbounded_channel();
+    let config = place.config().on_slot_wait(move |wait| {
+        told.send(wait.to_string()).unwrap();
+    });
+    let waiting = tokio::spawn(config.connect());
+    let notice = timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
+    let holder_pid = place.walsender().await;
+    let expected = format!("\"resume_in_use\" is in use by process {holder_pid} (");
+    assert!(notice.contains(&expected), "{notice}");
     assert!(!waiting.is_finished());
     holder.stop().await.unwrap();
     let mut stream = timeout(Duration::from_secs(3), waiting)
