@@ -17,8 +17,8 @@ use super::{Format, options};
     about = "Decodes a recorded stream to lines of JSON, without a server",
     after_help = "Each line is {\"topic\":…,\"key\":…,\"value\":…,\"headers\":…}.\n\
         A capture holds one message a line, {\"lsn\",\"end_lsn\",\"server_ts_us\",\"hex\"};\n\
-        a catalog is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}; a capture of parked changes has\n\
-        such stages between its messages."
+        a catalog is {\"stages\":[{\"lsn\",\"types\",\"relations\"}]}; a capture of parked\n\
+        changes has such stages between its messages."
 )]
 pub(crate) struct Arguments {
     /// Messages of the stream, one JSON object a line
