@@ -227,7 +227,9 @@ impl Sender {
         frontend::copy_done(&mut self.buffer);
         frontend::terminate(&mut self.buffer);
         self.flush().await?;
-        self.half.shutdown().await.map_err(|io| self.io(io))
+        // The words are out. A server that has read them may have closed already.
+        let _ = self.half.shutdown().await;
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), Error> {

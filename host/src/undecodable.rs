@@ -71,8 +71,9 @@ pub(crate) struct Context {
     relations: BTreeMap<(bool, u32), Vec<u8>>,
     /// What the catalogs said of them.
     facts: BTreeMap<u32, Facts>,
-    /// Those passed over last, which come again when the connection is lost.
-    last: Option<(Position, Vec<FrameId>)>,
+    /// Those passed over last, by position and LSN. They come again when the connection is lost,
+    /// and may do so in another form: what was streamed and is prepared by then comes in one piece.
+    last: Option<(Position, Vec<Lsn>)>,
 }
 
 /// Tells a frame from others, also when it is sent again.
@@ -171,16 +172,16 @@ impl Context {
             index: self.open.map_or(0, |_| self.changes),
             sub: 0,
         };
-        let id = FrameId::of(frame);
+        let at = lsn(frame);
         match &mut self.last {
             Some((last, _)) if *last > position => return None,
-            Some((last, ids)) if *last == position => {
-                if ids.contains(&id) {
+            Some((last, lsns)) if *last == position => {
+                if lsns.contains(&at) {
                     return None;
                 }
-                ids.push(id);
+                lsns.push(at);
             }
-            last => *last = Some((position, vec![id])),
+            last => *last = Some((position, vec![at])),
         }
         Some(position)
     }
