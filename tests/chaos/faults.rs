@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use pgoutput_decoder_tests::chaos::history::{
-    BACKEND_KILLED, Fault, PROMOTION, SERVER_IMMEDIATE, Wire,
+    BACKEND_KILLED, FAST_BEFORE_17, Fault, PROMOTION, SERVER_IMMEDIATE, Wire,
 };
 use rand::RngExt;
 use tokio::time::sleep;
@@ -67,7 +67,12 @@ impl Run<'_> {
             }
             83..=86 => {
                 self.aim().await;
-                self.hit("server fast");
+                let forgets = self.version < 17;
+                self.hit(if forgets {
+                    FAST_BEFORE_17
+                } else {
+                    "server fast"
+                });
                 self.server.restart("fast").await;
             }
             87..=90 => {
