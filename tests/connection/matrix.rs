@@ -92,21 +92,21 @@ impl Stage {
     /// Gives the server another certificate.
     async fn change(&self, certificate: &str) {
         std::fs::write(self.server.data.join("server.crt"), certificate).unwrap();
-        let loaded = "SELECT pg_conf_load_time()::text";
-        let before: String = self.admin.query_one(loaded, &[]).await.unwrap().get(0);
+        // Of a new session it is the postmaster's, while older ones have times of their own.
+        let loaded = async || -> String {
+            let url = Config::parse(&self.server.url).unwrap();
+            let new = url.parameter("sslmode", "disable").unwrap();
+            let new = new.client().await.unwrap();
+            let sql = "SELECT pg_conf_load_time()::text";
+            new.query_one(sql, &[]).await.unwrap().get(0)
+        };
+        let before = loaded().await;
         self.admin
             .batch_execute("SELECT pg_reload_conf()")
             .await
             .unwrap();
         let reloaded = async {
-            loop {
-                let url = Config::parse(&self.server.url).unwrap();
-                let new = url.parameter("sslmode", "disable").unwrap();
-                let new = new.client().await.unwrap();
-                let now: String = new.query_one(loaded, &[]).await.unwrap().get(0);
-                if now != before {
-                    return;
-                }
+            while loaded().await == before {
                 sleep(std::time::Duration::from_millis(10)).await;
             }
         };
@@ -382,7 +382,11 @@ fn logins(token: &str) -> Vec<(String, &'static str, &'static str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_what_both_sides_allow() {
     let mut stage = Stage::new("tls-logins").await;
-    let token = format!("{SECRET}{}", "t".repeat(4000));
+    let version = "SELECT current_setting('server_version_num')::int";
+    let version: i32 = stage.admin.query_one(version, &[]).await.unwrap().get(0);
+    // Before PostgreSQL 14 no longer one is taken.
+    let length = if version < 140_000 { 900 } else { 4000 };
+    let token = format!("{SECRET}{}", "t".repeat(length));
     let alter = format!("ALTER ROLE clear PASSWORD '{token}'; ALTER ROLE long PASSWORD '{token}'");
     stage.admin.batch_execute(&alter).await.unwrap();
     for (login, with_tls, without) in logins(&token) {
