@@ -72,6 +72,10 @@ test-damage: ## Every prefix and every flipped byte of every vector: minutes.
 test-large: build ## A transaction of 2 GB through the command: its memory and its files.
 	$(PYTHON) tests/large_transaction.py
 
+.PHONY: test-tls
+test-tls: bootstrap ## Every sslmode and login against a real server with its own CA, as a table.
+	scripts/postgres run -- $(CARGO) test --quiet --locked --release $(HOSTS) --test connection -- --nocapture matrix
+
 .PHONY: test-versions
 test-versions: python ## What needs a server, on PostgreSQL 12 to 18 (or VERSIONS="14 17"), JOBS (1) at a time.
 	$(PYTHON) tests/versions.py --jobs $(or $(JOBS),1) $(VERSIONS)

@@ -305,15 +305,13 @@ async fn wishes_that_the_server_cannot_meet_are_found() {
     found(&wishes, "protocol", level).await;
     found(&place.config(), "protocol", Level::Ok).await;
 
-    place
-        .run("DROP DATABASE IF EXISTS doctor_ascii WITH (FORCE)")
-        .await;
+    drop_database(&place.sql, "doctor_ascii").await;
     let ascii = "CREATE DATABASE doctor_ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0";
     place.run(ascii).await;
     let config = place.config().database("doctor_ascii");
     found(&config, "encoding", Level::Warning).await;
     found(&place.config(), "encoding", Level::Ok).await;
-    place.run("DROP DATABASE doctor_ascii WITH (FORCE)").await;
+    drop_database(&place.sql, "doctor_ascii").await;
     place.leave().await;
 }
 

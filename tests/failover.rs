@@ -272,3 +272,52 @@ async fn a_standby_streams_and_goes_on_when_it_is_promoted() {
     take(&mut stream, 5).await;
     stream.stop().await.unwrap();
 }
+
+/// The primary is away for a moment, and the other host is a standby without the slot.
+async fn waits_for_the_primary(version: Option<&'static str>) {
+    let options: Vec<&str> = version
+        .iter()
+        .flat_map(|version| ["--version", version])
+        .collect();
+    let primary = Server::start(&options).await;
+    let place = Place::at(&primary.url, "failover_hosts", SETUP).await;
+    let standby = primary.standby(&[]).await;
+    let ports = format!("{},{}", primary.port, standby.port);
+    let config = place.config().host("127.0.0.1,127.0.0.1");
+    let config = config.parameter("port", &ports).unwrap();
+    let mut stream = config.connect().await.unwrap();
+    place.run("INSERT INTO item VALUES (1)").await;
+    events(&mut stream, 1).await;
+    caught_up(&place, &standby).await;
+    primary.stop("immediate").await;
+    let early = timeout(Duration::from_secs(3), stream.next_batch()).await;
+    assert!(early.is_err(), "{early:?}");
+    primary.restart("fast").await;
+    let place = place.reconnected().await;
+    place.run("INSERT INTO item VALUES (2)").await;
+    assert_eq!(id(&events(&mut stream, 1).await[0]), 2);
+    // What is gone from the primary is gone.
+    let dropped = async {
+        loop {
+            place.cut().await;
+            let slot = "SELECT pg_drop_replication_slot('failover_hosts')";
+            if place.sql.batch_execute(slot).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, dropped).await.unwrap();
+    let error = error_of(&mut stream).await;
+    assert!(matches!(&error, Error::SlotGone { .. }), "{error:?}");
+    let _ = stream.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_without_the_slot_is_not_taken_for_its_primary() {
+    waits_for_the_primary(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_that_has_no_logical_slots_at_all() {
+    waits_for_the_primary(Some("15")).await;
+}

@@ -253,7 +253,10 @@ async fn making_a_slot_says_what_it_waits_for() {
         "{wait}"
     );
 
-    // Given up, it is not made behind our back.
+    if major(&place.sql).await < 14 {
+        return;
+    }
+    // Given up, it is not made behind our back: the server notices, from 14 on.
     let other = connect(&place.url, Some(place.name)).await;
     let open = "BEGIN; INSERT INTO item VALUES (3)";
     other.batch_execute(open).await.unwrap();

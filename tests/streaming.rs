@@ -286,7 +286,12 @@ async fn a_stash_file_is_ours_alone_and_gone_when_it_is_not_needed() {
         place.run(&insert(1, 10_000)).await;
         let files = folder.wait_for(1).await;
         assert_eq!((files[0].mode() & 0o777, files[0].nlink()), (0o600, 0));
-        assert!(files[0].len() > 100_000);
+        let grown = async {
+            while folder.wait_for(1).await[0].len() <= 100_000 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, grown).await.expect("little is in it");
         assert!(folder.is_empty(), "it has a name");
         // What is open does not hold back the confirmation of what is behind it.
         let begun: String = place.value("SELECT pg_current_wal_lsn()::text").await;

@@ -286,7 +286,8 @@ impl Config {
         self
     }
 
-    /// Told now and again what making the slot waits for, if it takes more than some seconds.
+    /// Told now and again what making the slot waits for, or who is using it, if that takes more
+    /// than some seconds.
     pub fn on_slot_wait(mut self, notice: impl Fn(&SlotWait) + Send + Sync + 'static) -> Self {
         self.on_slot_wait = SlotWaitNotice(Arc::new(notice));
         self

@@ -148,8 +148,9 @@ fn tables() -> impl Iterator<Item = &'static Check> {
         access::CHECKS,
         server::CHECKS,
         wal::CHECKS,
-        slot::CHECKS,
+        // What is made in this order is as it should be.
         published::CHECKS,
+        slot::CHECKS,
     ]
     .into_iter()
     .flatten()
@@ -158,7 +159,8 @@ fn tables() -> impl Iterator<Item = &'static Check> {
 /// Connects and learns what all checks need.
 async fn admit<'c>(config: &'c Config, catalog: &mut Catalog) -> Result<Patient<'c>, Error> {
     catalog.open().await?;
-    let rows = catalog.query(ADMIT, &[]).await?;
+    let publications: [Parameter<'_>; 1] = [(&config.publications, Type::TEXT_ARRAY)];
+    let rows = catalog.query(ADMIT, &publications).await?;
     let row = rows.first();
     let row = row.ok_or_else(|| Error::protocol("the server does not say its version"))?;
     let major: i32 = catalog.get(row, 0)?;
@@ -166,6 +168,7 @@ async fn admit<'c>(config: &'c Config, catalog: &mut Catalog) -> Result<Patient<
         config,
         major: u32::try_from(major).unwrap_or_default(),
         role: catalog.get(row, 1)?,
+        published: catalog.get(row, 3)?,
     })
 }
 
@@ -208,4 +211,5 @@ async fn examine(
 const ADMIT: &str = "
 SELECT pg_catalog.current_setting('server_version_num')::int / 10000,
        pg_catalog.quote_ident(current_user),
-       pg_catalog.set_config('search_path', 'pg_catalog', false)";
+       pg_catalog.set_config('search_path', 'pg_catalog', false),
+       EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = ANY ($1))";

@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     replay: Option<Replay>,
     /// The server that we stream from.
     identity: Option<Identity>,
+    /// The slot was last used on a standby.
+    slot_on_standby: bool,
     /// When to see whether it still is a standby, if it was one.
     look_at: Option<Duration>,
     /// The last event put into the channel: none up to it is put there again.
@@ -98,6 +100,7 @@ impl Driver {
             engine,
             topics: TopicTable::default(),
             identity: None,
+            slot_on_standby: false,
             look_at: None,
             handed: None,
             handed_end: Lsn(0),
@@ -306,9 +309,7 @@ impl Driver {
                 // Before PostgreSQL 18, a publication that is gone ends the connection.
                 Ok(Err(error)) if error.sqlstate() == Some("42704") => {
                     let missing = self.check().await.err();
-                    return End::Failed(
-                        missing.unwrap_or_else(|| error.of_a_younger_publication()),
-                    );
+                    return End::Failed(missing.unwrap_or_else(|| error.with_hint(MADE_LATER)));
                 }
                 Ok(Err(error)) => return End::Failed(error),
                 Err(_) => return End::Failed(self.silent()),
@@ -438,6 +439,10 @@ const BEFORE_ALL: Position = Position {
     index: 0,
     sub: 0,
 };
+
+/// Of a publication that is there by now.
+const MADE_LATER: &str = "a publication is looked for as it was where the slot stands: one that \
+    was made later needs a slot made after it, and a snapshot of what happened before";
 
 /// A connection that lasted so long ends an outage, though nothing came.
 const STABLE: Duration = Duration::from_secs(10);

@@ -1,6 +1,8 @@
 //! What can go wrong, whose fault it is, and what to do about it. Never holds a cell value or a
 //! password.
 
+mod hint;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -10,6 +12,9 @@ use crate::engine::{DecodeError, EngineError};
 use crate::lsn::Lsn;
 use crate::records::{Position, RecordError};
 use crate::stash::StashError;
+
+pub(crate) use self::hint::hint_for;
+use self::hint::{RAISE_MEMORY, publication_sql, slot_sql};
 
 /// Everything that ends a stream or keeps it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -290,6 +295,12 @@ pub enum SlotProblem {
         /// What this stream confirmed last.
         confirmed: Lsn,
     },
+    /// It is not on a standby that was reached in place of its server, or cannot be used there.
+    #[error(
+        "cannot be used on this server, which is a standby: its primary is waited for, or this \
+         one's promotion"
+    )]
+    NotOnStandby,
     /// It is a physical slot.
     #[error("is a physical one: a logical one with plugin pgoutput is needed")]
     Physical,
@@ -373,7 +384,7 @@ impl Error {
             | Self::StandbyBehind { .. }
             | Self::TimelineFormer { .. }
             | Self::SlotUnusable {
-                problem: SlotProblem::Synchronizing,
+                problem: SlotProblem::Synchronizing | SlotProblem::NotOnStandby,
                 ..
             } => ErrorClass::Transient,
             Self::Hosts { tried } => {
@@ -414,67 +425,18 @@ impl Error {
         }
     }
 
-    /// The same of a publication that was not there for the server, and is for us.
-    pub(crate) fn of_a_younger_publication(mut self) -> Self {
-        if let Self::Server { hint, .. } = &mut self {
-            hint.get_or_insert_with(|| YOUNGER_PUBLICATION.to_owned());
-        }
-        self
-    }
-
-    /// What to do about it, for people: mostly the SQL to run.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Connection {
-                address, doing, io, ..
-            } if *doing == CONNECTING => Some(connection_hint(address, io)),
-            Self::Authentication { problem, .. } => problem.hint().map(str::to_owned),
-            Self::Hosts { tried } => tried.iter().find_map(Self::hint),
-            Self::Tls { problem, .. } => problem.hint().map(str::to_owned),
-            Self::EngineAt {
-                error: EngineError::Memory { .. },
-                ..
-            } => Some(RAISE_MEMORY.to_owned()),
-            Self::PublicationNotFound { publication, .. } => Some(publication_sql(publication)),
-            Self::Server { hint, .. } => hint.clone(),
-            Self::SlotNotFound { slot } => Some(slot_sql(slot)),
-            Self::SlotUnusable {
-                slot,
-                problem: SlotProblem::PrepareConfirmed { end_lsn, .. },
-            } => Some(format!(
-                "to go on behind it: SELECT pg_replication_slot_advance({}, '{end_lsn}');",
-                quote_literal(slot)
-            )),
-            Self::Park { file, .. } => Some(format!(
-                "free space there, or let {} be written to",
-                file.display()
-            )),
-            Self::SlotUnusable {
-                slot,
-                problem: SlotProblem::Lost { reason },
-            } => Some(lost_hint(slot, reason)),
-            Self::SlotUnusable {
-                problem: SlotProblem::Moved { .. },
-                ..
-            }
-            | Self::TimelineChanged { .. }
-            | Self::ServerRewound { .. } => Some(SNAPSHOT.to_owned()),
-            Self::SlotGone { .. } => Some(format!(
-                "{SNAPSHOT}; for slots that outlast a failover (PostgreSQL 17): make them with \
-                 failover => true, and set sync_replication_slots = on on the standby"
-            )),
-            Self::Stash { error, .. } => Some(stash_hint(error).to_owned()),
-            Self::WalLevel { .. } => {
-                Some("ALTER SYSTEM SET wal_level = logical; then restart the server".to_owned())
-            }
-            _ => None,
-        }
-    }
-
     /// The same, met while something else was done.
     pub(crate) fn while_doing(mut self, now: &'static str) -> Self {
         if let Self::Server { doing, .. } | Self::Connection { doing, .. } = &mut self {
             *doing = now;
+        }
+        self
+    }
+
+    /// The same with what helps here.
+    pub(crate) fn with_hint(mut self, helps: &str) -> Self {
+        if let Self::Server { hint, .. } = &mut self {
+            *hint = Some(helps.to_owned());
         }
         self
     }
@@ -528,32 +490,6 @@ fn is_transient(sqlstate: &str) -> bool {
         )
 }
 
-/// What to do where the server itself gives no hint.
-pub(crate) fn hint_for(sqlstate: &str, login: &Login, doing: &str) -> Option<String> {
-    let user = quote_identifier(&login.user);
-    let database = quote_identifier(&login.database);
-    let hint = match sqlstate {
-        "28P01" => format!(
-            "check the password of role {user}; to set it: ALTER ROLE {user} PASSWORD '...';"
-        ),
-        "28000" => "check the role's name and pg_hba.conf".to_owned(),
-        "3D000" => {
-            format!("check the database's name; to make it: CREATE DATABASE {database};")
-        }
-        // The ordinary connection, which comes first, may be refused for nothing else.
-        "42501" if doing == CONNECTING => {
-            format!("the role may not connect: GRANT CONNECT ON DATABASE {database} TO {user};")
-        }
-        "42501" => {
-            format!("the role needs the REPLICATION attribute: ALTER ROLE {user} REPLICATION;")
-        }
-        "53300" => "raise max_connections or max_wal_senders".to_owned(),
-        "55006" => "another consumer is streaming from this slot".to_owned(),
-        _ => return None,
-    };
-    Some(hint)
-}
-
 /// Who connects to what, for hints.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
@@ -561,42 +497,11 @@ pub(crate) struct Login {
     pub(crate) database: String,
 }
 
+/// What is done when a replication connection turns out to be refused.
+pub(crate) const LOGGING_IN: &str = "logging in";
+
 /// What is done when an address turns out to be unreachable.
 pub(crate) const CONNECTING: &str = "connecting to the server";
-
-/// What helps where changes cannot be had any more.
-/// Only before `PostgreSQL` 18 is this an error.
-const YOUNGER_PUBLICATION: &str = "it is there now, but was not when what comes next was written: \
-    make the slot anew, or pass over what was committed before by start_lsn";
-
-const SNAPSHOT: &str = "drop the slot, make a new one and take a new snapshot";
-
-/// What to do about a slot that is lost, and against the next time.
-fn lost_hint(slot: &str, reason: &str) -> String {
-    let setting = match reason {
-        "idle_timeout" => "idle_replication_slot_timeout lets a slot be idle longer",
-        "rows_removed" => "hot_standby_feedback = on keeps the rows a standby's slot needs",
-        "wal_level_insufficient" => "the primary needs wal_level = logical",
-        // wal_removed, and before 17 lost
-        _ => "a larger max_slot_wal_keep_size retains more",
-    };
-    let slot = quote_literal(slot);
-    format!("SELECT pg_drop_replication_slot({slot}); and for the next one: {setting}")
-}
-
-const RAISE_MEMORY: &str = "raise memory_max_bytes";
-
-fn connection_hint(address: &str, io: &io::Error) -> String {
-    match io.kind() {
-        io::ErrorKind::ConnectionRefused => format!(
-            "start the server, or check that it listens at {address} (listen_addresses, port)"
-        ),
-        io::ErrorKind::TimedOut => {
-            format!("check host and port, and that the network lets one reach {address}")
-        }
-        _ => format!("check host and port: {address}"),
-    }
-}
 
 /// A name as SQL and the replication grammar take it, whatever characters it has.
 pub(crate) fn quote_identifier(name: &str) -> String {
@@ -606,20 +511,6 @@ pub(crate) fn quote_identifier(name: &str) -> String {
 /// A string literal for the replication grammar, which knows no backslash escapes.
 pub(crate) fn quote_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-fn slot_sql(slot: &str) -> String {
-    format!(
-        "SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
-        quote_literal(slot)
-    )
-}
-
-fn publication_sql(publication: &str) -> String {
-    format!(
-        "CREATE PUBLICATION {} FOR ALL TABLES;",
-        quote_identifier(publication)
-    )
 }
 
 fn delivered_text(delivered: Option<Position>) -> String {
@@ -633,19 +524,6 @@ fn limit_text(error: &EngineError) -> String {
     match error {
         EngineError::Memory { .. } => format!("; {RAISE_MEMORY}"),
         _ => String::new(),
-    }
-}
-
-fn stash_hint(error: &StashError) -> &'static str {
-    match error {
-        StashError::File { .. } => {
-            "free space there, or name a directory that has it: stash_directory; or set \
-             streaming to off, and the server keeps open transactions itself"
-        }
-        StashError::Full { .. } => {
-            "raise stash_max_bytes, or set streaming to off, and the server keeps open \
-             transactions itself"
-        }
     }
 }
 

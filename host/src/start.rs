@@ -37,9 +37,20 @@ impl Start {
         }
     }
 
+    /// Everything passed over lies in the WAL before it: a transaction's commit begins at its
+    /// position, a message of none, which comes before any change, ends there.
+    pub(crate) fn end(self) -> Lsn {
+        match self {
+            Self::Lsn(lsn) => lsn,
+            Self::Position(Position {
+                commit_lsn, index, ..
+            }) => Lsn(commit_lsn.0.saturating_add(u64::from(index > 0))),
+        }
+    }
+
     /// An error where the server's WAL, which ends at `end`, does not come that far.
     pub(crate) fn check(self, end: Lsn) -> Result<(), Error> {
-        if self.lsn() <= end {
+        if self.end() <= end {
             return Ok(());
         }
         let (setting, at) = match self {

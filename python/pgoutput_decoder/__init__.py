@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ._native import LogicalReplicationReader, ReplicationMessage, message_to_debezium_json
 from .exceptions import (
+    ChangesLostError,
     ConfigurationError,
     ConnectionError,
     DecodingError,
@@ -21,6 +22,7 @@ from .unchanged import UNCHANGED, Unchanged
 __version__ = "0.2.0"
 __all__ = [
     "UNCHANGED",
+    "ChangesLostError",
     "ConfigurationError",
     "ConnectionError",
     "DecodingError",

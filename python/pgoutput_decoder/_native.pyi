@@ -107,7 +107,8 @@ class LogicalReplicationReader:
 
     Raises ConfigurationError, which is a ValueError, for a setting that cannot be right. What the
     server objects to is raised when connecting: ConnectionError, SlotNotFoundError,
-    PublicationNotFoundError, ConfigurationError for options.
+    PublicationNotFoundError, ConfigurationError for options. ChangesLostError, then or later: going
+    on would leave a hole.
     """
 
     def __new__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 
 __all__ = [
+    "ChangesLostError",
     "ConfigurationError",
     "ConnectionError",
     "DecodingError",
@@ -38,6 +39,16 @@ class ConnectionError(ReplicationError, builtins.ConnectionError):
 
 class ConfigurationError(ReplicationError, ValueError):
     """A setting that cannot be what it was given as."""
+
+
+class ChangesLostError(ReplicationError):
+    """Changes cannot be had any more, or others were handed out than the server has now.
+
+    The slot was dropped, made anew, moved by somebody else or invalidated while this program was
+    connected or came back to it; the server is another one, was restored to an earlier point, or is
+    a promoted standby that lagged behind. The message says which. Trying again does not help: take
+    a new snapshot of the tables, with a new slot.
+    """
 
 
 class SlotNotFoundError(ReplicationError):

@@ -1,6 +1,6 @@
 //! The host's errors as Python's exceptions: one `match`.
 
-use pgoutput_decoder_host::{EngineError, Error, Lsn};
+use pgoutput_decoder_host::{EngineError, Error, Lsn, SlotProblem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -8,6 +8,7 @@ use pyo3::{PyTypeInfo, import_exception};
 
 use crate::session::{Failure, Refused};
 
+import_exception!(pgoutput_decoder.exceptions, ChangesLostError);
 import_exception!(pgoutput_decoder.exceptions, ConfigurationError);
 import_exception!(pgoutput_decoder.exceptions, ConnectionError);
 import_exception!(pgoutput_decoder.exceptions, DecodingError);
@@ -49,7 +50,20 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             attributes.set_item("publication", publication)?;
             new::<PublicationNotFoundError>(py, error, &attributes)
         }
-        Error::SlotGone { slot, .. } | Error::SlotNotFound { slot } => {
+        // Trying again is of no use: there would be a hole.
+        Error::ServerChanged { .. }
+        | Error::ServerRewound { .. }
+        | Error::SlotGone { .. }
+        | Error::SlotUnusable {
+            problem:
+                SlotProblem::Lost { .. }
+                | SlotProblem::Moved { .. }
+                | SlotProblem::PrepareConfirmed { .. }
+                | SlotProblem::Temporary { .. },
+            ..
+        }
+        | Error::TimelineChanged { .. } => new::<ChangesLostError>(py, error, &attributes),
+        Error::SlotNotFound { slot } => {
             attributes.set_item("slot", slot)?;
             new::<SlotNotFoundError>(py, error, &attributes)
         }

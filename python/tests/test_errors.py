@@ -14,6 +14,7 @@ import pgoutput_decoder
 import pytest
 from conftest import TIMEOUT_S, Database, eventually, load_postgres, take
 from pgoutput_decoder import (
+    ChangesLostError,
     ConfigurationError,
     ConnectionError,
     DecodingError,
@@ -302,6 +303,7 @@ def made() -> Iterator[ReplicationError]:
     yield ReplicationError("a", sqlstate="XX000")
     yield ConnectionError("b", sqlstate="28P01", hint="h")
     yield ConfigurationError("c")
+    yield ChangesLostError("lost", sqlstate="55000", hint="h")
     yield SlotNotFoundError("d", slot="s", sqlstate="42704", hint="h")
     yield PublicationNotFoundError("e", publication="p")
     yield DecodingError("f", lsn="0/1", offset=7, message_type="I")
@@ -333,3 +335,25 @@ async def test_terminated_walsender_is_replaced(database: Database) -> None:
         database.execute("INSERT INTO t VALUES (2)")
         assert (await take(reader, 1))[0].after == {"id": 2}
         await eventually(lambda: database.confirmed_lsn() > 0, "the slot exists")
+
+
+async def test_a_slot_made_anew_behind_us_is_a_hole(database: Database) -> None:
+    database.execute("CREATE TABLE t (id int)")
+    async with database.reader() as reader:
+        database.execute("INSERT INTO t VALUES (1)")
+        await take(reader, 1)
+        while database.execute(
+            "SELECT pg_terminate_backend(active_pid), pg_sleep(0.05) FROM pg_replication_slots "
+            f"WHERE slot_name = '{database.slot}' AND active",
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+            f"WHERE slot_name = '{database.slot}' AND NOT active",
+            f"SELECT FROM pg_replication_slots WHERE slot_name = '{database.slot}'",
+        ):
+            pass
+        database.execute(
+            f"SELECT pg_create_logical_replication_slot('{database.slot}', 'pgoutput')"
+        )
+        async with asyncio.timeout(30):
+            with pytest.raises(ChangesLostError, match="cannot be had") as caught:
+                await anext(reader)
+        assert "new snapshot" in (caught.value.hint or "")

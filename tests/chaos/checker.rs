@@ -149,13 +149,13 @@ impl<'a> Checker<'a> {
             match &note.what {
                 What::Start { arguments: given } => {
                     arguments = given;
-                    // It counts as acknowledged, and what comes is what follows it.
+                    // It counts as acknowledged, and what comes is what follows it. Confirmed it
+                    // is with something behind it, which need not come before a stop.
                     if let Some(position) = start_position(given)
                         && let Some(&at) = self.known.get(&position)
                     {
                         self.acknowledge(note.at_us, at);
-                        own = at + 1;
-                        next = Some(own);
+                        next = Some(at + 1);
                         last = Some(position);
                     }
                 }

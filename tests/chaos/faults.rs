@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use pgoutput_decoder_tests::chaos::history::{
-    BACKEND_KILLED, Fault, PROMOTION, SERVER_IMMEDIATE, Wire,
+    BACKEND_KILLED, FAST_BEFORE_17, Fault, PROMOTION, SERVER_IMMEDIATE, Wire,
 };
 use rand::RngExt;
 use tokio::time::sleep;
@@ -67,7 +67,12 @@ impl Run<'_> {
             }
             83..=86 => {
                 self.aim().await;
-                self.hit("server fast");
+                let forgets = self.version < 17;
+                self.hit(if forgets {
+                    FAST_BEFORE_17
+                } else {
+                    "server fast"
+                });
                 self.server.restart("fast").await;
             }
             87..=90 => {
@@ -77,8 +82,9 @@ impl Run<'_> {
             }
             91..=93 => self.freeze_the_reader().await,
             _ => {
+                self.hit("reader killed");
                 self.reading.kill();
-                let disk = has_namespaces() && self.random.random_bool(0.5);
+                let disk = self.random.random_bool(0.5) && has_namespaces();
                 let (kind, starved) = if disk {
                     ("disk full", Starved::Disk)
                 } else {
@@ -86,11 +92,15 @@ impl Run<'_> {
                 };
                 self.reading.starved = Some(starved);
                 let first = self.reading.started;
-                self.reading.pause(Duration::from_millis(700)).await;
-                if self.reading.has_starved(first) {
-                    self.hit(kind);
+                for _ in 0..STARVED_MS / 50 {
+                    self.reading.pause(Duration::from_millis(50)).await;
+                    if self.reading.has_starved(first) {
+                        self.hit(kind);
+                        break;
+                    }
                 }
                 if !disk {
+                    self.hit("reader killed");
                     self.reading.kill();
                 }
             }
@@ -166,3 +176,6 @@ fn signal(signal: &str, process: &str) {
     // Whoever is gone already needs no signal.
     let _ = sent.unwrap();
 }
+
+/// How long a reader may take to fill the space there is.
+const STARVED_MS: u64 = 1_500;

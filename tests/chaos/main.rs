@@ -21,9 +21,11 @@ mod supervisor;
 mod truth;
 mod writer;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use libtest_mimic::Trial;
 
 #[derive(Parser)]
 struct Arguments {
@@ -40,26 +42,32 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Otherwise they are those of `cargo test`.
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if !matches!(first.as_str(), "run" | "read") {
+        let seeds = Trial::test("twenty_seeds", || {
+            let wrong = run(series::few());
+            if wrong > 0 {
+                return Err(format!("{wrong} runs are wrong: see above").into());
+            }
+            Ok(())
+        });
+        return libtest_mimic::run(&libtest_mimic::Arguments::from_args(), vec![seeds]).exit_code();
+    }
+    match Arguments::parse().command {
+        Command::Run(arguments) if run(series::all(&arguments)) > 0 => ExitCode::FAILURE,
+        Command::Run(_) => ExitCode::SUCCESS,
+        Command::Read(arguments) => {
+            run(reader::read(*arguments));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn run<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        // Otherwise they are those of `cargo test`, which may name other tests.
-        let first = std::env::args().nth(1).unwrap_or_default();
-        if !matches!(first.as_str(), "run" | "read") {
-            if first.starts_with('-') || "chaos".contains(&first) {
-                return series::few().await;
-            }
-            return ExitCode::SUCCESS;
-        }
-        match Arguments::parse().command {
-            Command::Run(arguments) => series::all(&arguments).await,
-            Command::Read(arguments) => {
-                reader::read(*arguments).await;
-                ExitCode::SUCCESS
-            }
-        }
-    })
+        .build();
+    runtime.unwrap().block_on(what)
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,7 +87,7 @@ struct Whole {
 }
 
 /// A few seeds on each server, for every change.
-pub(crate) async fn few() -> ExitCode {
+pub(crate) async fn few() -> usize {
     all(&Arguments {
         runs: 20,
         seed: Some(1),
@@ -100,8 +99,8 @@ pub(crate) async fn few() -> ExitCode {
     .await
 }
 
-/// All runs, one line each, on all servers at once.
-pub(crate) async fn all(arguments: &Arguments) -> ExitCode {
+/// All runs, one line each, on all servers at once. Returns how many are wrong.
+pub(crate) async fn all(arguments: &Arguments) -> usize {
     let began = clock::unix_us();
     let whole = Arc::new(Whole {
         tracked: Mutex::new(Summary::read()),
@@ -144,10 +143,7 @@ pub(crate) async fn all(arguments: &Arguments) -> ExitCode {
     if arguments.seed.is_none() {
         println!("tests/chaos/summary.json has them now");
     }
-    if wrong > 0 {
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    wrong
 }
 
 /// Seeds that nobody else runs, one after the other, on a server of their own.

@@ -209,7 +209,8 @@ impl Supervisor {
             arguments.push(format!("--{name}"));
             arguments.extend(value);
         };
-        if random.random_bool(0.7) {
+        // One that is to fill its disk hurries.
+        if starved.is_none() && random.random_bool(0.7) {
             let every = random.random_range(1..25_u32);
             give("pause-every", Some(every.to_string()));
         }
@@ -231,6 +232,7 @@ impl Supervisor {
             give("two-phase", None);
         }
         match random.random_range(0..6) {
+            _ if starved.is_some() => {}
             0 => give("streaming", Some("off".to_owned())),
             1 => give("streaming", Some("on".to_owned())),
             2 if self.version >= 16 => give("streaming", Some("parallel".to_owned())),
@@ -276,7 +278,7 @@ pub(crate) fn has_namespaces() -> bool {
 /// makes space.
 const ON_A_SMALL_DISK: &str = r#"
 mount -t tmpfs -o size=32k tmpfs "$0"
-{ sleep 0.8; mount -o remount,size=256m "$0"; } &
+{ sleep 2; mount -o remount,size=256m "$0"; } &
 exec "$@""#;
 
 /// A stop takes as long as a server that is gone may make it take.

@@ -2,6 +2,8 @@
 
 use pgoutput_decoder_host::{Config, Error, ErrorClass};
 use pgoutput_decoder_tests::Server;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::kind;
 
@@ -94,4 +96,82 @@ async fn a_login_that_fails_is_not_tried_elsewhere() {
     let text = format!("host=127.0.0.1,127.0.0.1 port={port},1 user=postgres password=hunter2");
     let error = Config::parse(&text).unwrap().client().await.unwrap_err();
     assert_eq!(kind(&error), "28P01");
+}
+
+/// Passes everything on to the server of the test run.
+fn pass_on(mut client: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let server = test_server();
+    tokio::spawn(async move {
+        let port = *server.get_ports().first().unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::io::copy_bidirectional(&mut client, &mut server).await
+    });
+}
+
+fn test_server() -> tokio_postgres::Config {
+    std::env::var("PGOUTPUT_TEST_URL").unwrap().parse().unwrap()
+}
+
+fn password() -> String {
+    let server = test_server();
+    String::from_utf8(server.get_password().unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_may_be_an_ipv6_address() {
+    let listener = match TcpListener::bind("[::1]:0").await {
+        Ok(listener) => listener,
+        Err(error) => {
+            println!("not tried: this machine has no IPv6 ({error})");
+            return;
+        }
+    };
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            pass_on(client);
+        }
+    });
+    let password = password();
+    for text in [
+        format!("postgresql://postgres:{password}@[::1]:{port}/postgres"),
+        format!("host=::1 port={port} user=postgres password={password} dbname=postgres"),
+        format!("host=no.such.host hostaddr=::1 port={port} user=postgres password={password}"),
+    ] {
+        let config = Config::parse(&text).unwrap();
+        let found = super::hosts::port(&config).await;
+        assert!(found.is_ok(), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_may_be_a_sockets_directory() {
+    // The path of a socket may have 107 bytes.
+    let directory = std::env::temp_dir().join(format!("pgoutput-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let listener = UnixListener::bind(directory.join(".s.PGSQL.7000")).unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            pass_on(client);
+        }
+    });
+    let (path, password) = (directory.to_str().unwrap(), password());
+    for text in [
+        format!("host={path} port=7000 user=postgres password={password}"),
+        format!(
+            "postgresql://postgres:{password}@{}:7000",
+            path.replace('/', "%2F")
+        ),
+        // Whoever reads the machine's memory reads it all: TLS is not asked for.
+        format!("host={path} port=7000 user=postgres password={password} sslmode=prefer"),
+    ] {
+        let config = Config::parse(&text).unwrap();
+        let found = port(&config).await;
+        assert!(found.is_ok(), "{found:?}");
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+    let text = format!("host={path} port=7000 user=postgres password={password}");
+    let error = port(&Config::parse(&text).unwrap()).await.unwrap_err();
+    assert_eq!(kind(&error), "Connection");
+    assert!(error.to_string().contains(".s.PGSQL.7000"), "{error}");
 }

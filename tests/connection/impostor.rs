@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use pgoutput_decoder_host::Config;
+use pgoutput_decoder_host::{Config, ErrorClass};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -64,8 +64,12 @@ async fn what_comes_in_clear_behind_the_answer_to_a_wish_for_tls_is_not_believed
 #[tokio::test]
 async fn an_error_before_tls_is_not_shown() {
     let (port, _) = impostor(&[b"E\0\0\0\x19SFATAL\0Mhunter2 is here\0\0"]).await;
-    let error = config(port, "sslmode=require").client().await.unwrap_err();
-    assert_eq!(kind(&error), "Protocol");
+    for mode in ["prefer", "require"] {
+        let config = config(port, &format!("sslmode={mode}"));
+        let error = config.client().await.unwrap_err();
+        assert_eq!(kind(&error), "Connection");
+        assert_eq!(error.class(), ErrorClass::Transient, "it may pass");
+    }
 }
 
 #[tokio::test]

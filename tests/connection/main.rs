@@ -1,6 +1,6 @@
 //! Every way to reach a server and to be let in, and every way not to be. Needs a superuser's URL
-//! in `PGOUTPUT_TEST_URL`, and servers of its own. `cargo test … --test connection -- --nocapture`
-//! prints the table of TLS and logins.
+//! in `PGOUTPUT_TEST_URL`, and servers of its own. `make test-tls` prints the tables of TLS and
+//! logins.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -132,22 +132,31 @@ impl Stage {
     }
 
     async fn row(&mut self, server: &str, text: &str, expected: &str) {
+        self.row_of(server, text, text, expected).await;
+    }
+
+    /// A row of which another text is shown.
+    async fn row_of(&mut self, server: &str, text: &str, shown: &str, expected: &str) {
         let found = entered(&self.config(text)).await;
-        let shown = text.replace(SECRET, "…");
+        let shown = shown.replace(SECRET, "…");
         let mark = if found == expected {
-            ""
+            String::new()
         } else {
-            "  <- not as expected"
+            format!("  <- {expected} is expected")
         };
         self.wrong_lines += usize::from(found != expected);
-        let line = format!("{server:<12} {shown:<92} {found}{mark}");
-        println!("{line}");
+        let line = format!("{server:<12} {shown:<SHOWN$} {found}{mark}");
         self.lines.push(line);
     }
 
-    fn finish(&self) {
-        println!("{} rows", self.lines.len());
-        assert_eq!(self.wrong_lines, 0, "\n{}", self.lines.join("\n"));
+    /// Prints the table in one piece: other tests print, too.
+    fn finish(&self, title: &str) {
+        let count = self.lines.len();
+        let head = format!("{:<12} {:<SHOWN$} outcome", "server", "connection");
+        let table = self.lines.join("\n");
+        let table = format!("\n{title}: {count} rows\n\n{head}\n{table}\n");
+        println!("{table}");
+        assert_eq!(self.wrong_lines, 0, "{table}");
     }
 }
 
@@ -251,7 +260,7 @@ async fn sslmode_is_what_libpq_makes_of_it() {
             .row("good", &format!("{mode} {LOGIN}"), expected)
             .await;
     }
-    stage.finish();
+    stage.finish("Every sslmode, with servers' certificates of every kind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -380,13 +389,11 @@ async fn a_login_is_what_both_sides_allow() {
         let login = login.replace(&token, "TOKEN");
         let full = |mode: &str| format!("{mode} {login}").replace("TOKEN", &token);
         let mode = "sslmode=verify-full sslrootcert=right.crt";
-        stage
-            .row_of(&full(mode), &format!("{mode} {login}"), with_tls)
-            .await;
+        let shown = format!("{mode} {login}");
+        stage.row_of("good", &full(mode), &shown, with_tls).await;
         let mode = "sslmode=disable";
-        stage
-            .row_of(&full(mode), &format!("{mode} {login}"), without)
-            .await;
+        let shown = format!("{mode} {login}");
+        stage.row_of("good", &full(mode), &shown, without).await;
     }
     // The other way is tried where the server minds the first before it asks for anything.
     for (login, expected) in [
@@ -417,21 +424,15 @@ async fn a_login_is_what_both_sides_allow() {
             let login = login.replace("TOKEN", &token);
             let text = format!("host={socket} port={port} dbname=postgres {login}");
             let config = Config::parse(&text).unwrap();
-            assert_eq!(entered(&config).await, expected, "over a socket: {login}");
+            let found = entered(&config).await;
+            assert_eq!(found, expected, "over a socket: {login}");
+            let shown = login.replace(&token, "TOKEN").replace(SECRET, "…");
+            stage
+                .lines
+                .push(format!("{:<12} {shown:<SHOWN$} {found}", "Unix socket"));
         }
     }
-    stage.finish();
-}
-
-impl Stage {
-    /// A row of which another text is shown.
-    async fn row_of(&mut self, text: &str, shown: &str, expected: &str) {
-        self.row("good", text, expected).await;
-        if let Some(line) = self.lines.last_mut() {
-            let (_, found) = line.rsplit_once(' ').unwrap();
-            *line = format!("{shown} {found}").replace(SECRET, "…");
-        }
-    }
+    stage.finish("Every login, with TLS and without");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -540,6 +541,9 @@ fn has_abstract_sockets() -> bool {
 fn has_system_roots() -> bool {
     std::path::Path::new("/etc/ssl/certs/ca-certificates.crt").exists()
 }
+
+/// Columns for the widest connection string.
+const SHOWN: usize = 118;
 
 /// It does not exist: `hostaddr` says where it is.
 const HOST: &str = "db.example.test";

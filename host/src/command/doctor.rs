@@ -98,19 +98,34 @@ fn print(out: &mut impl Write, report: &Report, style: Style, width: usize) -> i
     for finding in &report.findings {
         print_finding(out, finding, style, code_columns, width)?;
     }
-    let counts = [Level::Error, Level::Warning, Level::Unknown, Level::Ok];
-    let counts: Vec<_> = counts
+    for line in wrap(&summary(report), width) {
+        writeln!(out, "{}", style.bold(line))?;
+    }
+    Ok(())
+}
+
+/// How many findings are how bad, and which: they are far apart.
+fn summary(report: &Report) -> String {
+    let counts = [Level::Error, Level::Warning, Level::Unknown];
+    let mut counts: Vec<_> = counts
         .into_iter()
-        .map(|level| match (level, report.count(level)) {
-            // What is good to know is good.
-            (Level::Ok, count) => format!("{} good", count + report.count(Level::Info)),
-            (level, 1) => format!("1 {}", word(level)),
-            (Level::Unknown, count) => format!("{count} unknown"),
-            (level, count) => format!("{count} {}s", word(level)),
+        .filter_map(|level| {
+            let found = report.findings.iter().filter(|found| found.level == level);
+            let codes: Vec<_> = found.map(|finding| finding.code).collect();
+            let count = match (codes.len(), level) {
+                (0, _) => return None,
+                (1, _) | (_, Level::Unknown) => format!("{} {}", codes.len(), word(level)),
+                (count, _) => format!("{count} {}s", word(level)),
+            };
+            Some(format!("{count}: {}", codes.join(", ")))
         })
-        .filter(|text| !text.starts_with("0 "))
         .collect();
-    writeln!(out, "{}", style.bold(&counts.join(", ")))
+    // What is good to know is good.
+    let good = report.count(Level::Ok) + report.count(Level::Info);
+    if good > 0 {
+        counts.push(format!("{good} good"));
+    }
+    counts.join("; ")
 }
 
 /// A line, and where something is to be done, what, below it.

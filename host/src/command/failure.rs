@@ -47,6 +47,9 @@ pub(crate) enum Failure {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Stream(#[from] Error),
+    /// There is no stream, for want of something that the doctor looks at, perhaps among others.
+    #[error(transparent)]
+    Start(Error),
     #[error("nobody can be asked whether to drop {what}: --yes does it")]
     Unconfirmed { what: String },
     #[error("{0}")]
@@ -68,6 +71,11 @@ impl Failure {
                 let _ = writeln!(stderr, "{}: {text}", style.red("error"));
                 if let Some(hint) = failure.hint().filter(|hint| !text.contains(hint.as_str())) {
                     let _ = writeln!(stderr, "{}: {hint}", style.bold("hint"));
+                }
+                if matches!(failure, Self::Start(_)) {
+                    let doctor = "pgoutput-decoder doctor, with the same server, --slot and \
+                                  --publication, looks at all that a stream needs";
+                    let _ = writeln!(stderr, "{}: {doctor}", style.bold("hint"));
                 }
                 ExitCode::FAILURE
             }
@@ -109,7 +117,7 @@ impl Failure {
                  message's type, offset and text above"
                     .to_owned(),
             ),
-            Self::Stream(error) => error.hint(),
+            Self::Start(error) | Self::Stream(error) => error.hint(),
             _ => None,
         }
     }

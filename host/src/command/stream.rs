@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, OnUndecodable, Stream};
+use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -133,7 +133,11 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     for (name, value) in from_file.iter().chain(&arguments.option) {
         config = config.option(name, value);
     }
-    let mut stream = config.on_warning(warn).connect().await?;
+    let mut stream = config
+        .on_warning(warn)
+        .connect()
+        .await
+        .map_err(not_started)?;
     options::notice_ignored(stream.ignored_options());
     stop_on_signal(&stream)?;
     status_on_signal(&stream)?;
@@ -146,6 +150,18 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     // Whatever ended the writing, what was written before is acknowledged on the wire.
     let stopped = stream.stop().await;
     written.and(stopped.map_err(Failure::from))
+}
+
+/// Of what is missing at the server, the doctor tells everything at once.
+fn not_started(error: Error) -> Failure {
+    match error {
+        Error::PublicationNotFound { .. }
+        | Error::Server { .. }
+        | Error::SlotNotFound { .. }
+        | Error::SlotUnusable { .. }
+        | Error::WalLevel { .. } => Failure::Start(error),
+        error => Failure::Stream(error),
+    }
 }
 
 /// Asks the stream to end at the first signal, and ends this process at the second.

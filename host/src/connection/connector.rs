@@ -46,6 +46,10 @@ impl Connector {
         self.server.address()
     }
 
+    pub(crate) fn has_several_hosts(&self) -> bool {
+        self.server.hosts.len() > 1
+    }
+
     pub(crate) fn database(&self) -> &str {
         &self.server.database
     }

@@ -11,7 +11,7 @@ use super::problem::AuthenticationProblem;
 use super::session::Session;
 use super::wire::{Reply, Wire, server_error};
 use crate::config::{ChannelBinding, Found, Host, Secret, Server, look_up};
-use crate::error::{CONNECTING, Error};
+use crate::error::{CONNECTING, Error, LOGGING_IN};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,7 +340,7 @@ impl Purpose {
     /// What is done while such a session is made.
     pub(super) fn doing(self) -> &'static str {
         match self {
-            Self::Replication => "logging in",
+            Self::Replication => LOGGING_IN,
             Self::Catalog | Self::Client => CONNECTING,
         }
     }

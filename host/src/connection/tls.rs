@@ -93,7 +93,12 @@ impl Tls {
             match socket.read_u8().await.map_err(|io| self.io(io))? {
                 b'S' => {}
                 b'N' => return Ok(Answer::Unsupported(socket)),
-                // An error response: not from anybody known, so not shown (CVE-2024-10977).
+                // Of a server without the means for another session, mostly: it may have them in a
+                // moment. Not from anybody known, so not shown (CVE-2024-10977).
+                b'E' => {
+                    let text = "the server answered the request for TLS with an error";
+                    return Err(self.io(io::Error::new(io::ErrorKind::ConnectionAborted, text)));
+                }
                 _ => {
                     return Err(self.problem(TlsProblem::Protocol {
                         reason: "the server answered the request for TLS with something else"

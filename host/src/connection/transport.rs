@@ -112,3 +112,45 @@ fn watch(socket: &TcpStream, server: &Server) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+
+    async fn socket(parameters: &str) -> TcpStream {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let text = format!("host=127.0.0.1 user=ann {parameters}");
+        let server = Config::parse(&text).unwrap().server().unwrap();
+        match Address::Tcp(address).connect(&server).await.unwrap() {
+            Socket::Tcp(socket) => socket,
+            Socket::Unix(_) => panic!("{address}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_system_watches_a_connection_as_it_is_told() {
+        let given = "keepalives_idle=7 keepalives_interval=3 keepalives_count=2";
+        let given = socket(&format!("{given} tcp_user_timeout=4000")).await;
+        let given = SockRef::from(&given);
+        assert!(given.keepalive().unwrap());
+        assert_eq!(given.tcp_keepalive_time().unwrap(), Duration::from_secs(7));
+        assert_eq!(
+            given.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(3)
+        );
+        assert_eq!(given.tcp_keepalive_retries().unwrap(), 2);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            given.tcp_user_timeout().unwrap(),
+            Some(Duration::from_secs(4))
+        );
+        let by_default = socket("").await;
+        assert!(SockRef::from(&by_default).keepalive().unwrap());
+        let off = socket("keepalives=0").await;
+        assert!(!SockRef::from(&off).keepalive().unwrap());
+    }
+}

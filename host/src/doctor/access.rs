@@ -277,6 +277,7 @@ mod tests {
             config: &config,
             major: 18,
             role: "r".to_owned(),
+            published: true,
         };
         let level = |json: &str| {
             let answer = serde_json::from_str(json).unwrap();

@@ -25,6 +25,8 @@ pub(super) struct Patient<'c> {
     pub(super) major: u32,
     /// The role, quoted where it has to be.
     pub(super) role: String,
+    /// Of the publications, there is one.
+    pub(super) published: bool,
 }
 
 /// The rows of the question.

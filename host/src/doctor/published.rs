@@ -118,7 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
         question: published!(
             "SELECT r.prrelid::regclass::text AS name, quote_ident(p.pubname) AS publication,
                     (SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
-                                 || ')'
+                            || ')'
                      FROM pg_attribute a
                      WHERE a.attrelid = c.oid AND c.relreplident <> 'f'
                        AND (a.attnum = ANY (r.prattrs::int2[])
@@ -247,7 +247,8 @@ fn publication_tables(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
     })
 }
 
-/// By the transactions that made them: a publication has no date. A new slot keeps the rows of the
+/// By the transactions that wrote them: a publication has no date, and altering it writes it
+/// anew. A new slot keeps the rows of the
 /// catalogs from its beginning on, or from where the one furthest behind does.
 fn publication_after_slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
     let row = answer.first()?;
@@ -260,23 +261,23 @@ fn publication_after_slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verd
             "it cannot be told of {publication}, beside a slot that is further behind"
         )));
     }
-    // A transaction that was open when the slot was made looks the same: this is not certain.
-    let text =
-        format!("{publication} may be younger than the slot, for which it is not there before");
     let name = patient.config.slot.replace('\'', "''");
     // From 18 on the server goes on, and sends nothing until it comes to the publication.
-    let ends = if patient.major >= 18 || row.flag("active") {
-        ""
+    let then = if patient.major >= 18 {
+        "nothing comes until there"
     } else {
-        ": then the stream ends there"
+        "the stream ends there"
     };
+    // No SQL to be run as it stands: it drops what may be needed.
     Some(
-        Verdict::warning(format!("{text}{ends}"))
-            .sql(format!("SELECT pg_drop_replication_slot('{name}');"))
-            .sql(format!(
-                "SELECT pg_create_logical_replication_slot('{name}', 'pgoutput');"
-            ))
-            .advice("nothing to do where the consumer is past that"),
+        Verdict::warning(format!(
+            "{publication} was made, or altered, behind where the slot stands: if made, {then}"
+        ))
+        .advice(format!(
+            "a new slot mends that: SELECT pg_drop_replication_slot('{name}'); SELECT \
+             pg_create_logical_replication_slot('{name}', 'pgoutput'); but loses what this one \
+             keeps; nothing is to be done where changes arrive, or it was only altered"
+        )),
     )
 }
 
@@ -321,7 +322,7 @@ fn replica_identity(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
     };
     Some(
         Verdict::error(format!(
-            "{shown}{more}: without, every UPDATE and DELETE there fails"
+            "none for {shown}{more}: every UPDATE and DELETE there fails"
         ))
         .sqls(full(&names))
         .advice("or give them a primary key, which is cheaper"),
@@ -462,7 +463,7 @@ fn select_right(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
 
 /// Nothing is to be said of no publication.
 fn asked(patient: &Patient<'_>) -> Option<()> {
-    (!patient.config.publications.is_empty()).then_some(())
+    patient.published.then_some(())
 }
 
 fn full(tables: &[&str]) -> impl Iterator<Item = String> {

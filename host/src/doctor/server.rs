@@ -350,6 +350,7 @@ mod tests {
                 config: &config,
                 major,
                 role: "r".to_owned(),
+                published: true,
             };
             let answer = serde_json::from_str(r#"[{"version":"x"}]"#).unwrap();
             version(&patient, &answer).unwrap().finding("version").level

@@ -25,6 +25,7 @@ impl Driver {
     /// a server that is starting up, a slot that our own former session still holds.
     pub(super) async fn first_link(&mut self) -> Result<Link, Error> {
         let until = self.shared.clock.now() + FIRST_WAIT_MAX;
+        let mut notice_at = FIRST_NOTICE;
         loop {
             let error = match self.try_first_link().await {
                 Ok(link) => {
@@ -33,6 +34,11 @@ impl Driver {
                 }
                 Err(error) => error,
             };
+            let waited = self.backoff.lasted(self.shared.clock.now());
+            if error.sqlstate() == Some("55006") && waited >= notice_at {
+                notice_at = waited + NEXT_NOTICE;
+                self.notice_holder(waited).await;
+            }
             // cannot_connect_now, object_in_use
             let passes = matches!(error.sqlstate(), Some("57P03" | "55006"));
             if !passes || self.shared.clock.now() > until || !self.back_off().await {
@@ -59,10 +65,11 @@ impl Driver {
         };
         let link = self.link(connection).await?;
         let slot = self.check().await?;
+        self.keep_kind();
         self.shared.feedback().start(slot.confirmed_flush);
         self.handed = self.handed.max(passed);
-        let passed_lsn = passed.map_or(Lsn(0), |passed| passed.commit_lsn);
-        self.handed_end = self.handed_end.max(passed_lsn);
+        let passed_end = self.config.start.map_or(Lsn(0), Start::end);
+        self.handed_end = self.handed_end.max(passed_end);
         Ok(link)
     }
 
@@ -121,6 +128,7 @@ impl Driver {
             Err(error) => return Err(self.why_no_link(error).await),
             Ok(slot) => slot,
         };
+        self.keep_kind();
         let confirmed = self.shared.feedback().confirmed();
         if slot.confirmed_flush > confirmed {
             let problem = SlotProblem::Moved {
@@ -146,12 +154,26 @@ impl Driver {
             },
             _ => error,
         };
-        match error {
-            Error::SlotNotFound { slot } => Error::SlotGone {
+        let at_standby = self.identity.as_ref().is_some_and(|at| at.in_recovery);
+        let slot = match error {
+            Error::SlotNotFound { slot } => slot,
+            // feature_not_supported: before 16, whatever slots it has
+            Error::Server { ref sqlstate, .. } if at_standby && sqlstate == "0A000" => {
+                self.config.slot.clone()
+            }
+            error => return error,
+        };
+        // The primary that has it may come back, or its slot with a promotion. Of a slot that was
+        // streamed from on a standby, nothing but another host may have it.
+        if at_standby && (!self.slot_on_standby || self.connector.has_several_hosts()) {
+            return Error::SlotUnusable {
                 slot,
-                confirmed: self.shared.feedback().confirmed(),
-            },
-            error => error,
+                problem: SlotProblem::NotOnStandby,
+            };
+        }
+        Error::SlotGone {
+            slot,
+            confirmed: self.shared.feedback().confirmed(),
         }
     }
 
@@ -210,6 +232,11 @@ impl Driver {
         Ok(())
     }
 
+    /// The slot was found at the server just identified: is that a standby?
+    fn keep_kind(&mut self) {
+        self.slot_on_standby = self.identity.as_ref().is_some_and(|at| at.in_recovery);
+    }
+
     /// A standby that is promoted streams on, on another timeline. To know about that before the
     /// next reconnection, the stream is connected again.
     pub(super) async fn look_for_promotion(&mut self, now: Duration) -> Result<(), Error> {
@@ -240,6 +267,11 @@ impl Driver {
 /// How long `connect` waits for what passes by itself. The session of a process that was cut off
 /// holds its slot until the server's `wal_sender_timeout`, a minute unless it is set.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(65);
+
+/// How long a slot is in use before that is told, and how often after that. A process that was
+/// replaced is gone sooner.
+const FIRST_NOTICE: Duration = Duration::from_secs(2);
+const NEXT_NOTICE: Duration = Duration::from_secs(20);
 
 /// How long may be refused what was granted before.
 const REFUSED_MAX: Duration = Duration::from_mins(1);

@@ -1,11 +1,15 @@
 //! The slot a stream makes for itself, when it is asked to.
 
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
 use super::Driver;
 use crate::config::CreateSlot;
 use crate::connection::Connection;
 use crate::error::{Error, SlotProblem};
 use crate::lsn::Lsn;
-use crate::slots::{self, NewSlot};
+use crate::slots::{self, Blocker, NewSlot, SlotWait};
 
 impl Driver {
     /// Makes the slot where it is to be made. The session of a temporary one is returned.
@@ -43,6 +47,27 @@ impl Driver {
         Ok((config.create_slot == CreateSlot::Temporary).then_some(session))
     }
 
+    /// Tells who has the slot that is waited for, if that can be found out.
+    pub(super) async fn notice_holder(&mut self, waited: Duration) {
+        let slot = self.config.slot.clone();
+        let rows = self.catalog.query(HOLDER, &[(&slot, Type::TEXT)]).await;
+        let Some(row) = rows.ok().and_then(|rows| rows.into_iter().next()) else {
+            return;
+        };
+        if let (Ok(pid), Ok(application_name)) =
+            (self.catalog.get(&row, 0), self.catalog.get(&row, 1))
+        {
+            (self.config.on_slot_wait.0)(&SlotWait {
+                slot,
+                waited,
+                until: Blocker::Holder {
+                    pid,
+                    application_name,
+                },
+            });
+        }
+    }
+
     /// An error if the slot went with the connection.
     pub(super) fn slot_gone(&self) -> Result<(), Error> {
         if self.config.create_slot != CreateSlot::Temporary {
@@ -56,3 +81,10 @@ impl Driver {
         })
     }
 }
+
+/// Who streams from a slot.
+const HOLDER: &str = "
+SELECT s.active_pid, coalesce(a.application_name, '')
+FROM pg_catalog.pg_replication_slots s
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid
+WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL";

@@ -92,11 +92,11 @@ impl NewSlot {
     }
 }
 
-/// What making a slot waits for. Its text says what can be done about it.
+/// What making a slot waits for, or using it. Its text says what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotWait {
-    /// The slot that is being made.
+    /// The slot that is being made, or used.
     pub slot: String,
     /// For how long by now.
     pub waited: Duration,
@@ -108,6 +108,13 @@ pub struct SlotWait {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Blocker {
+    /// Somebody streams from the slot, which exists.
+    Holder {
+        /// `pg_replication_slots.active_pid`.
+        pid: i32,
+        /// What it calls itself; empty where that may not be seen.
+        application_name: String,
+    },
     /// A transaction that was prepared ends.
     Prepared {
         /// As `pg_prepared_xacts` has it.
@@ -135,11 +142,21 @@ pub enum Blocker {
 impl fmt::Display for SlotWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (slot, waited) = (&self.slot, self.waited.as_secs());
-        write!(
-            f,
-            "making replication slot {slot:?} waits, {waited} s by now, "
-        )?;
+        if !matches!(self.until, Blocker::Holder { .. }) {
+            write!(
+                f,
+                "making replication slot {slot:?} waits, {waited} s by now, "
+            )?;
+        }
         match &self.until {
+            Blocker::Holder {
+                pid,
+                application_name,
+            } => write!(
+                f,
+                "replication slot {slot:?} is in use by process {pid} ({application_name:?}): \
+                 waiting, {waited} s by now; to end it: SELECT pg_terminate_backend({pid});"
+            ),
             Blocker::Prepared { gid, xid, age_s } => {
                 let gid = quote_literal(gid);
                 write!(
@@ -286,22 +303,7 @@ impl Server {
             }
             _ => return error,
         };
-        match error {
-            Error::Server {
-                sqlstate,
-                message,
-                detail,
-                doing,
-                ..
-            } => Error::Server {
-                sqlstate,
-                message,
-                detail,
-                hint: Some(helps.to_owned()),
-                doing,
-            },
-            error => error,
-        }
+        error.with_hint(helps)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Histories made by hand: good ones, and one for everything that can be wrong.
 
 use super::*;
-use crate::chaos::history::{Confirm, Unit};
+use crate::chaos::history::{Confirm, FAST_BEFORE_17, Unit};
 
 /// A transaction of three events at 0/100, prepared between 0/50 and 0/60, one of one at 0/200, a
 /// message of none that ends where the last transaction's commit begins, at 0/300.
@@ -190,14 +190,20 @@ fn after_a_clean_stop_nothing_acknowledged_comes_again() {
     let history = reader(reader(committed(), 0, &stopped), 0, &again);
     assert_eq!(kinds(&history), [Kind::LastAcknowledgementLost]);
     // Unless the server crashed meanwhile.
-    let mut crashed = history.clone();
-    crashed.faults.push(Fault {
-        at_us: 17,
-        kind: "server immediate".to_owned(),
-        wire: Wire::Between,
-    });
-    crashed.readers[1].notes[0].at_us = 18;
-    assert_eq!(kinds(&crashed), []);
+    for (kind, wrong) in [
+        ("server immediate", &[][..]),
+        (FAST_BEFORE_17, &[]),
+        ("server fast", &[Kind::LastAcknowledgementLost]),
+    ] {
+        let mut crashed = history.clone();
+        crashed.faults.push(Fault {
+            at_us: 17,
+            kind: kind.to_owned(),
+            wire: Wire::Between,
+        });
+        crashed.readers[1].notes[1].at_us = 18;
+        assert_eq!(kinds(&crashed), wrong, "{kind}");
+    }
     // Or a prepared transaction holds it back.
     let mut held = history.clone();
     held.prepared.push(Prepared {
@@ -243,6 +249,15 @@ fn a_start_position_is_followed_by_what_comes_next() {
     assert_eq!(from("0/100:2", REST)[0], Kind::Missing);
     let gap = REST.replace("21 event 0/200:1 c a 3\n", "");
     assert_eq!(from("0/100:3", &gap)[0], Kind::Missing);
+    // One that is given nothing has nothing to confirm it with.
+    let nothing = "16 start each --start-position 0/100:3\n17 stopped";
+    let history = reader(reader(committed(), 0, first.trim()), 0, nothing);
+    let again = format!(
+        "{}\n{}",
+        first.trim().replace("10 start", "18 start"),
+        &REST[14..]
+    );
+    assert_eq!(kinds(&reader(history, 0, &again)), []);
 }
 
 #[test]
