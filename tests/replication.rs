@@ -32,6 +32,7 @@ mod streaming;
 mod trouble;
 mod two_phase;
 mod undecodable;
+mod wire;
 
 /// A database, a slot and a publication `p` of one test.
 struct Place {
