@@ -208,7 +208,7 @@ async fn a_slot_that_falls_behind_is_found_before_it_is_lost() {
     }
     set(&place.sql, "max_slot_wal_keep_size = '256MB'").await;
     found(&place.config(), "slot-wal-left", Level::Ok).await;
-    segments(&place.sql, 13).await;
+    segments(&place.sql, 14).await;
     found_and_mended(&place.config(), &place.sql, "slot-wal-left", Level::Warning).await;
     set(&place.sql, "max_slot_wal_keep_size = '1MB'").await;
     let gone = async {
