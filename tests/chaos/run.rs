@@ -101,7 +101,7 @@ pub(crate) struct Run<'server> {
     pub(crate) reading: Supervisor,
     pub(crate) faults: Vec<Fault>,
     seed: u64,
-    version: u32,
+    pub(crate) version: u32,
     database: String,
     began: u64,
 }
