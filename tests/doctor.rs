@@ -306,7 +306,8 @@ async fn wishes_that_the_server_cannot_meet_are_found() {
     found(&place.config(), "protocol", Level::Ok).await;
 
     drop_database(&place.sql, "doctor_ascii").await;
-    let ascii = "CREATE DATABASE doctor_ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0";
+    let ascii = "CREATE DATABASE doctor_ascii
+                 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
     place.run(ascii).await;
     let config = place.config().database("doctor_ascii");
     found(&config, "encoding", Level::Warning).await;
