@@ -56,6 +56,8 @@ pub(crate) struct Feedback {
     prepared: Vec<Prepared>,
     /// What was confirmed and has been on the wire.
     told: Lsn,
+    /// What was confirmed when events last counted for it: before it is on the wire, they come again.
+    owed: Lsn,
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,
     open: Open,
@@ -152,6 +154,7 @@ impl Feedback {
             done: Lsn(0),
             prepared: Vec::new(),
             told: Lsn(0),
+            owed: Lsn(0),
             pending: VecDeque::new(),
             open: Open::No,
             unfinished: None,
@@ -196,6 +199,7 @@ impl Feedback {
             &mut self.confirmed,
             &mut self.done,
             &mut self.told,
+            &mut self.owed,
             &mut self.from,
         ] {
             *known = lsn.min(*known);
@@ -268,6 +272,7 @@ impl Feedback {
         {
             self.unfinished = None;
         }
+        let before = self.confirmed;
         match open {
             // Otherwise it was sent again: its entry is there, or it is confirmed.
             Open::Last(last) if self.is_news(last) => self.push(Pending {
@@ -276,6 +281,9 @@ impl Feedback {
                 committed_us: self.begun_us,
             }),
             _ => self.extend(end_lsn),
+        }
+        if open != Open::Empty {
+            self.owe(before);
         }
     }
 
@@ -312,7 +320,9 @@ impl Feedback {
                 prepared.decided.get_or_insert(decided);
             }
         }
+        let before = self.confirmed;
         self.confirm();
+        self.owe(before);
     }
 
     /// The server says how far it has come.
@@ -362,7 +372,7 @@ impl Feedback {
         {
             self.changes.pop_front();
         }
-        let before = self.unsent();
+        let (before, unsent) = (self.confirmed, self.unsent());
         while let Some(pending) = self.pending.front()
             && pending.last <= position
         {
@@ -370,7 +380,8 @@ impl Feedback {
             self.pending.pop_front();
         }
         self.confirm();
-        Ok(self.unsent() && !before)
+        self.owe(before);
+        Ok(self.unsent() && !unsent)
     }
 
     /// Everything of the transactions that end at or before `lsn` is dealt with, or everything up
@@ -454,9 +465,9 @@ impl Feedback {
         self.told = self.told.max(update.confirmed);
     }
 
-    /// Whether everything confirmed has been on the wire.
+    /// Whether everything confirmed has been on the wire, but for WAL without events.
     pub(crate) fn is_told(&self) -> bool {
-        self.told >= self.confirmed
+        self.told >= self.owed
     }
 
     /// What the server may forget.
@@ -548,6 +559,13 @@ impl Feedback {
                 .decided
                 .is_none_or(|decided| decided.last > acknowledged || decided.end > confirmed)
         });
+    }
+
+    /// What has been confirmed since `before` were events.
+    fn owe(&mut self, before: Lsn) {
+        if self.confirmed > before {
+            self.owed = self.confirmed;
+        }
     }
 
     /// Whether a prepared transaction is in the way of confirming `lsn`.

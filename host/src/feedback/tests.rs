@@ -293,6 +293,18 @@ fn what_was_told_is_known() {
     let farewell = feedback.farewell();
     feedback.told(farewell);
     assert!(feedback.is_told());
+    // A position that follows a quiet server has nothing to lose.
+    feedback.keepalive(ms(1), ping(200, 1, false));
+    assert_eq!(feedback.confirmed(), Lsn(200));
+    assert!(feedback.is_told());
+    // Acknowledged before the commit was read.
+    feedback.begin(0);
+    feedback.event(at(300, 0));
+    feedback.delivered([(Lsn(290), at(300, 0))].into_iter());
+    feedback.acknowledge(at(300, 0)).unwrap();
+    assert!(feedback.is_told());
+    feedback.commit(Lsn(320));
+    assert!(!feedback.is_told());
 }
 
 #[test]
