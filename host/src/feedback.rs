@@ -56,7 +56,7 @@ pub(crate) struct Feedback {
     prepared: Vec<Prepared>,
     /// What was confirmed and has been on the wire.
     told: Lsn,
-    /// What was confirmed when events last counted for it: before it is on the wire, they come again.
+    /// What was confirmed when events last counted for it: until it is told, they come again.
     owed: Lsn,
     /// Transactions with events that have not all been acknowledged, oldest first.
     pending: VecDeque<Pending>,

@@ -172,8 +172,8 @@ impl Place {
 /// Server-side resets that forget how far a slot was confirmed since the last checkpoint.
 pub const CRASHES: [&str; 4] = [BACKEND_KILLED, FAST_BEFORE_17, PROMOTION, SERVER_IMMEDIATE];
 
-/// The server is stopped and started again as it should be. Before `PostgreSQL` 17 it does not write
-/// down a slot of which nothing but `confirmed_flush` has moved (`CheckPointReplicationSlots`).
+/// The server is stopped and started again as it should be. Before `PostgreSQL` 17 it does not keep
+/// where a slot is of which nothing but `confirmed_flush` moved (`CheckPointReplicationSlots`).
 pub const FAST_BEFORE_17: &str = "server fast before 17";
 
 /// One of the server's processes is killed: it makes the others start afresh.
