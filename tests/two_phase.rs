@@ -21,7 +21,7 @@ impl Place {
         self.run(&sql).await;
     }
 
-    async fn wal_end(&self) -> Lsn {
+    pub(super) async fn wal_end(&self) -> Lsn {
         let text: String = self.value("SELECT pg_current_wal_flush_lsn()::text").await;
         text.parse().unwrap()
     }
