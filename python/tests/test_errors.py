@@ -347,7 +347,7 @@ async def test_a_slot_made_anew_behind_us_is_a_hole(database: Database) -> None:
             f"WHERE slot_name = '{database.slot}' AND active",
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
             f"WHERE slot_name = '{database.slot}' AND NOT active",
-            f"SELECT FROM pg_replication_slots WHERE slot_name = '{database.slot}'",
+            f"SELECT slot_name FROM pg_replication_slots WHERE slot_name = '{database.slot}'",
         ):
             pass
         database.execute(
