@@ -61,11 +61,12 @@ fn kind(error: &Error) -> String {
     }
 }
 
-/// A folder of one test alone.
+/// A folder of one test alone, with one version of servers.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
+        let name = format!("{name}-{}", version());
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
