@@ -248,15 +248,6 @@ async fn a_publication_made_after_the_slot_is_found() {
     let level = Level::Warning;
     let config = place.config();
     found(&config, code, level).await;
-    if major(&place.sql).await < 18 {
-        let mut stream = place.stream().await;
-        place.run("INSERT INTO item VALUES (1)").await;
-        let error = super::trouble::error_of(&mut stream).await;
-        assert_eq!(error.sqlstate(), Some("42704"), "{error:?}");
-        let hint = error.hint().unwrap();
-        assert!(hint.contains("made later needs a slot"), "{error}");
-        stream.stop().await.ok();
-    }
     let behind = "SELECT pg_create_logical_replication_slot('doctor_behind', 'pgoutput')";
     place.run(behind).await;
     // Its catalog_xmin may be the other's.

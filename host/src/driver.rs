@@ -442,7 +442,8 @@ const BEFORE_ALL: Position = Position {
 
 /// Of a publication that is there by now.
 const MADE_LATER: &str = "a publication is looked for as it was where the slot stands: one that \
-    was made later needs a slot made after it, and a snapshot of what happened before";
+    was made later needs a slot made after it, or start_lsn behind it, and a snapshot of what \
+    happened before";
 
 /// A connection that lasted so long ends an outage, though nothing came.
 const STABLE: Duration = Duration::from_secs(10);
