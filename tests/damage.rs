@@ -1,4 +1,4 @@
-//! A stream that is damaged on its way: a real PostgreSQL behind a proxy that changes one byte.
+//! A stream that is damaged on its way: a real PostgreSQL behind a relay that changes one byte.
 //! Needs a superuser's URL in `PGOUTPUT_TEST_URL`.
 #![expect(
     clippy::indexing_slicing,
@@ -6,58 +6,22 @@
     reason = "a test stops where its server is not as expected"
 )]
 
+mod relay;
+
 use std::time::Duration;
 
 use pgoutput_decoder_host::{Config, Error, ErrorClass, Event, Lsn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
+use relay::{relay, spoiling, untouched};
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A text column as pgoutput sends it: its kind, its length, its value.
+/// A text column as pgoutput sends it: its kind, its length, its value. And with a kind that does
+/// not exist.
 const COLUMN: &[u8] = b"t\0\0\0\x06SECRET";
-
-/// How many bytes at the end of `piece` may be the beginning of the column.
-fn carried(piece: &[u8]) -> usize {
-    let begun = |bytes: &usize| piece.ends_with(&COLUMN[..*bytes]);
-    (1..COLUMN.len()).rev().find(begun).unwrap_or(0)
-}
-
-/// Passes everything on, but gives the column above a kind that does not exist.
-async fn proxy(server: String) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&server).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move {
-                let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-                to_server.shutdown().await
-            });
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 1 << 16];
-                let mut piece = Vec::new();
-                while let Ok(bytes @ 1..) = from_server.read(&mut buffer).await {
-                    piece.extend_from_slice(&buffer[..bytes]);
-                    if let Some(at) = piece.windows(COLUMN.len()).position(|w| w == COLUMN) {
-                        piece[at] = b'z';
-                    }
-                    // A column may be split over two reads: what may be its beginning waits.
-                    let whole = piece.len() - carried(&piece);
-                    if to_client.write_all(&piece[..whole]).await.is_err() {
-                        return;
-                    }
-                    piece.drain(..whole);
-                }
-            });
-        }
-    });
-    port
-}
+const DAMAGED: &[u8] = b"z\0\0\0\x06SECRET";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_cannot_be_decoded_comes_after_the_events_before_it_and_is_not_confirmed() {
@@ -83,10 +47,8 @@ async fn a_frame_that_cannot_be_decoded_comes_after_the_events_before_it_and_is_
         sql.batch_execute(&insert).await.unwrap();
     }
 
-    let tokio_postgres::config::Host::Tcp(host) = &login.get_hosts()[0] else {
-        panic!("the test needs TCP");
-    };
-    let port = proxy(format!("{host}:{}", login.get_ports()[0])).await;
+    let damaging = || (untouched, spoiling(COLUMN, DAMAGED));
+    let port = relay(login.get_ports()[0], damaging).await;
     let config = Config::parse(&url).unwrap().host("127.0.0.1").port(port);
     let mut stream = config
         .slot("damage")

@@ -2,9 +2,8 @@
 //! check is broken, and then its own SQL is run.
 
 use pgoutput_decoder_host::doctor::{Finding, Level, Report, codes, diagnose};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
+use super::relay::{relay, untouched};
 use super::*;
 
 pub(super) fn finding<'r>(report: &'r Report, code: &str) -> &'r Finding {
@@ -316,42 +315,19 @@ async fn wishes_that_the_server_cannot_meet_are_found() {
     place.leave().await;
 }
 
-/// Passes everything on but the key of the session, for which it has one of its own.
-async fn pooling(server: String) -> u16 {
+/// A pooler's answers: the key of the session is one of its own.
+fn pooled(held: &mut [u8]) -> usize {
     const KEY: &[u8] = b"K\0\0\0\x0c";
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&server).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move {
-                let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-                to_server.shutdown().await
-            });
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 1 << 16];
-                while let Ok(bytes @ 1..) = from_server.read(&mut buffer).await {
-                    let piece = &mut buffer[..bytes];
-                    if let Some(at) = piece.windows(KEY.len()).position(|w| w == KEY) {
-                        piece[at + KEY.len() + 3] ^= 1;
-                    }
-                    if to_client.write_all(piece).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
+    if let Some(at) = held.windows(KEY.len()).position(|w| w == KEY) {
+        held[at + KEY.len() + 3] ^= 1;
+    }
+    held.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_between_is_found() {
     let place = Place::new("doctor_pooler", SHOP).await;
-    let login: tokio_postgres::Config = place.url.parse().unwrap();
-    let port = pooling(format!("127.0.0.1:{}", login.get_ports()[0])).await;
+    let port = relay(place.port(), || (untouched, pooled)).await;
     let pooled = place.config().host("127.0.0.1").port(port);
     let finding = found(&pooled, "pooler", Level::Warning).await;
     assert!(finding.advice.is_some(), "{finding:?}");

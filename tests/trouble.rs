@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
+use super::relay::{relay, untouched};
 use super::*;
 
 /// Within the time a server has to stop in, whoever is connected.
@@ -45,48 +43,23 @@ async fn a_start_behind_the_servers_wal_is_refused_and_the_slot_stays_where_it_i
     place.leave().await;
 }
 
-/// Passes everything on; while `stalled`, connections that would stream are silent instead.
-async fn stalling(server: String, stalled: Arc<AtomicBool>) -> u16 {
-    const COMMAND: &[u8] = b"START_REPLICATION";
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&server).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            let stalled = Arc::clone(&stalled);
-            tokio::spawn(async move {
-                let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
-                to_client.shutdown().await
-            });
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 1 << 16];
-                while let Ok(bytes @ 1..) = from_client.read(&mut buffer).await {
-                    let piece = &buffer[..bytes];
-                    let starts = piece.windows(COMMAND.len()).any(|w| w == COMMAND);
-                    if starts && stalled.swap(false, Ordering::Relaxed) {
-                        // Until the client gives up.
-                        while let Ok(1..) = from_client.read(&mut buffer).await {}
-                        return;
-                    }
-                    if to_server.write_all(piece).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_falls_silent_before_it_streams_is_given_up() {
     let place = Place::new("trouble_silent", SHOP).await;
-    let login: tokio_postgres::Config = place.url.parse().unwrap();
     let stalled = Arc::new(AtomicBool::new(false));
-    let server = format!("127.0.0.1:{}", login.get_ports()[0]);
-    let port = stalling(server, Arc::clone(&stalled)).await;
+    // A connection that would stream while `stalled` is silent from then on.
+    let stalls = Arc::clone(&stalled);
+    let stalling = move || {
+        const COMMAND: &[u8] = b"START_REPLICATION";
+        let (stalls, mut silent) = (Arc::clone(&stalls), false);
+        let requests = move |held: &mut [u8]| {
+            let starts = held.windows(COMMAND.len()).any(|w| w == COMMAND);
+            silent |= starts && stalls.swap(false, Ordering::Relaxed);
+            if silent { 0 } else { held.len() }
+        };
+        (requests, untouched)
+    };
+    let port = relay(place.port(), stalling).await;
     let config = place.config().host("127.0.0.1").port(port);
     let config = config.connect_timeout(Duration::from_secs(2));
     let mut stream = config.connect().await.unwrap();

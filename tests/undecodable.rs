@@ -8,48 +8,15 @@ use std::path::{Path, PathBuf};
 use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
 use pgoutput_decoder_host::engine::{Engine, EngineKind};
 use pgoutput_decoder_host::{OnUndecodable, State};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::health::Warnings;
+use super::relay::{relay, spoiling, untouched};
 use super::two_phase::confirmed_up_to;
 use super::*;
 
 /// What is spoiled wherever it comes from the server, and what with: no UTF-8.
 const SOUND: &[u8] = b"spoil-me";
 const SPOILED: &[u8] = b"spoil-\xff\xfe";
-
-/// A way to the server on which `SOUND` becomes `SPOILED`; its port.
-async fn spoiler(target: u16) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
-            let (mut requests, mut answers) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move {
-                let _ = tokio::io::copy(&mut requests, &mut to_server).await;
-            });
-            tokio::spawn(async move {
-                let mut held = Vec::new();
-                while let Ok(1..) = from_server.read_buf(&mut held).await {
-                    while let Some(at) = held.windows(SOUND.len()).position(|found| found == SOUND)
-                    {
-                        held[at..at + SOUND.len()].copy_from_slice(SPOILED);
-                    }
-                    let begun = |length: &usize| held.ends_with(&SOUND[..*length]);
-                    let begun = (1..SOUND.len()).rev().find(begun).unwrap_or(0);
-                    let ready: Vec<_> = held.drain(..held.len() - begun).collect();
-                    if answers.write_all(&ready).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
-}
 
 const SETUP: &str = "
     CREATE TYPE mood AS ENUM ('sad', 'glad');
@@ -84,7 +51,7 @@ const COMMIT: &str = "COMMIT PREPARED 'undecodable'";
 
 impl Place {
     async fn spoiled(&self) -> Config {
-        let port = spoiler(self.port()).await;
+        let port = relay(self.port(), || (untouched, spoiling(SOUND, SPOILED))).await;
         self.config().host("127.0.0.1").port(port).two_phase(true)
     }
 

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
+use super::relay::{relay, untouched};
 use super::*;
 
 /// A Standby Status Update.
@@ -24,47 +22,29 @@ struct Tap(Arc<Mutex<Vec<Update>>>);
 impl Tap {
     /// Its port.
     async fn open(&self, target: u16) -> u16 {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let tap = self.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
-                let (mut requests, mut answers) = client.into_split();
-                let (mut from_server, mut to_server) = server.into_split();
-                tokio::spawn(async move {
-                    let _ = tokio::io::copy(&mut from_server, &mut answers).await;
-                });
-                let tap = tap.clone();
-                tokio::spawn(async move {
-                    let (mut pending, mut read) = (Vec::new(), Vec::new());
-                    let mut started = false;
-                    while let Ok(1..) = requests.read_buf(&mut read).await {
-                        pending.extend_from_slice(&read);
-                        tap.note(&mut pending, &mut started);
-                        if to_server.write_all(&read).await.is_err() {
-                            return;
-                        }
-                        read.clear();
-                    }
-                });
-            }
-        });
-        port
+        let noting = move || {
+            let (tap, mut started) = (tap.clone(), false);
+            let requests = move |held: &mut [u8]| tap.note(held, &mut started);
+            (requests, untouched)
+        };
+        relay(target, noting).await
     }
 
-    /// Takes whole messages off `pending`. Those before the session has started have no kind.
-    fn note(&self, pending: &mut Vec<u8>, started: &mut bool) {
+    /// How many bytes the whole messages are. Those before the session has started have no kind.
+    fn note(&self, messages: &[u8], started: &mut bool) -> usize {
+        let mut pending = messages;
         loop {
+            let whole = messages.len() - pending.len();
             let kind = usize::from(*started);
             let Some(length) = pending.get(kind..).and_then(<[u8]>::first_chunk::<4>) else {
-                return;
+                return whole;
             };
             let length = kind + usize::try_from(u32::from_be_bytes(*length)).unwrap();
-            if pending.len() < length {
-                return;
-            }
-            let message: Vec<_> = pending.drain(..length).collect();
+            let Some((message, rest)) = pending.split_at_checked(length) else {
+                return whole;
+            };
+            pending = rest;
             // A wish for TLS, which is 8 bytes long, comes before the start.
             *started |= length > 8;
             if message[0] == b'd' && message[5] == b'r' {

@@ -47,7 +47,7 @@ pub struct Config {
     pub(crate) slot: String,
     pub(crate) publications: Vec<String>,
     pub(crate) create_slot: CreateSlot,
-    pub(crate) on_slot_wait: SlotWaitNotice,
+    pub(crate) on_slot_wait: Notice<SlotWait>,
     pub(crate) start: Option<Start>,
     pub(crate) wishes: Wishes,
     pub(crate) stash: StashLimits,
@@ -61,26 +61,37 @@ pub struct Config {
     pub(crate) message_max_bytes: usize,
     pub(crate) memory_max_bytes: usize,
     pub(crate) on_undecodable: OnUndecodable,
-    pub(crate) on_warning: Warn,
+    pub(crate) on_warning: Notice<str>,
 }
 
-/// Who is told what needs somebody's attention.
-#[derive(Clone, Default)]
-pub(crate) struct Warn(Option<Arc<Tell>>);
+/// Who is told of something; nobody, by default.
+pub(crate) struct Notice<T: ?Sized>(Arc<dyn Fn(&T) + Send + Sync>);
 
-type Tell = dyn Fn(&str) + Send + Sync;
+impl<T: ?Sized> Notice<T> {
+    fn to(tell: impl Fn(&T) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
 
-impl Warn {
-    pub(crate) fn warn(&self, text: &str) {
-        if let Some(tell) = &self.0 {
-            tell(text);
-        }
+    pub(crate) fn tell(&self, what: &T) {
+        (self.0)(what);
     }
 }
 
-impl fmt::Debug for Warn {
+impl<T: ?Sized> Clone for Notice<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: ?Sized> Default for Notice<T> {
+    fn default() -> Self {
+        Self::to(|_| {})
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Notice<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "given" } else { "none" })
+        f.write_str("Notice")
     }
 }
 
@@ -113,22 +124,6 @@ impl FromStr for CreateSlot {
     }
 }
 
-/// Who is told what making a slot waits for.
-#[derive(Clone)]
-pub(crate) struct SlotWaitNotice(pub(crate) Arc<dyn Fn(&SlotWait) + Send + Sync>);
-
-impl Default for SlotWaitNotice {
-    fn default() -> Self {
-        Self(Arc::new(|_| {}))
-    }
-}
-
-impl fmt::Debug for SlotWaitNotice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SlotWaitNotice")
-    }
-}
-
 /// A password, or an option's value, which may be one: its `Debug` form says nothing.
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
@@ -153,7 +148,7 @@ impl Config {
             slot: String::new(),
             publications: Vec::new(),
             create_slot: CreateSlot::No,
-            on_slot_wait: SlotWaitNotice::default(),
+            on_slot_wait: Notice::default(),
             start: None,
             wishes: Wishes::default(),
             stash: StashLimits::default(),
@@ -167,7 +162,7 @@ impl Config {
             message_max_bytes: 1 << 30,
             memory_max_bytes: Limits::default().memory_max_bytes,
             on_undecodable: OnUndecodable::Stop,
-            on_warning: Warn::default(),
+            on_warning: Notice::default(),
         }
     }
 
@@ -289,7 +284,7 @@ impl Config {
     /// Told now and again what making the slot waits for, or who is using it, if that takes more
     /// than some seconds.
     pub fn on_slot_wait(mut self, notice: impl Fn(&SlotWait) + Send + Sync + 'static) -> Self {
-        self.on_slot_wait = SlotWaitNotice(Arc::new(notice));
+        self.on_slot_wait = Notice::to(notice);
         self
     }
 
@@ -455,7 +450,7 @@ impl Config {
     /// that nears its invalidation, a publication without tables, a full disk, a change passed
     /// over. Called by the task that receives: it must not take long. By default nobody.
     pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.on_warning = Warn(Some(Arc::new(tell)));
+        self.on_warning = Notice::to(tell);
         self
     }
 

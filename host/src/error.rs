@@ -13,8 +13,8 @@ use crate::lsn::Lsn;
 use crate::records::{Position, RecordError};
 use crate::stash::StashError;
 
-pub(crate) use self::hint::hint_for;
-use self::hint::{RAISE_MEMORY, publication_sql, slot_sql};
+use self::hint::{RAISE_MEMORY, publication_sql};
+pub(crate) use self::hint::{create_slot_sql, drop_slot_sql, hint_for};
 
 /// Everything that ends a stream or keeps it from starting.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +175,7 @@ pub enum Error {
         confirmed: Lsn,
     },
     /// A slot that does not exist.
-    #[error("replication slot {slot:?} does not exist; to make it: {}", slot_sql(.slot))]
+    #[error("replication slot {slot:?} does not exist; to make it: {}", create_slot_sql(.slot))]
     SlotNotFound {
         /// `pg_replication_slots.slot_name`.
         slot: String,

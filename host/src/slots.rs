@@ -104,7 +104,7 @@ impl Slots {
     /// # Errors
     /// The connection's.
     pub async fn list(&mut self) -> Result<Vec<SlotInfo>, Error> {
-        self.infos(None).await
+        infos(&mut self.catalog, None).await
     }
 
     /// The slot of this name.
@@ -112,8 +112,8 @@ impl Slots {
     /// # Errors
     /// [`Error::SlotNotFound`].
     pub async fn show(&mut self, name: &str) -> Result<SlotInfo, Error> {
-        let found = self.infos(Some(name)).await?.into_iter().next();
-        found.ok_or_else(|| Error::SlotNotFound {
+        let found = infos(&mut self.catalog, Some(name)).await?;
+        found.into_iter().next().ok_or_else(|| Error::SlotNotFound {
             slot: name.to_owned(),
         })
     }
@@ -163,19 +163,23 @@ impl Slots {
             .map(|_| ())
             .map_err(|error| error.while_doing("dropping the slot"))
     }
+}
 
-    async fn infos(&mut self, name: Option<&str>) -> Result<Vec<SlotInfo>, Error> {
-        let rows = self.catalog.query(INFOS, &[(&name, Type::TEXT)]).await?;
-        let mut infos = Vec::with_capacity(rows.len());
-        for row in rows {
-            let json: String = self.catalog.get(&row, 0)?;
-            let info = serde_json::from_str(&json).map_err(|error| {
-                Error::protocol(format!("pg_replication_slots is not as expected: {error}"))
-            })?;
-            infos.push(info);
-        }
-        Ok(infos)
+/// What the server says of the slot of this name, or of all.
+pub(crate) async fn infos(
+    catalog: &mut Catalog,
+    name: Option<&str>,
+) -> Result<Vec<SlotInfo>, Error> {
+    let rows = catalog.query(INFOS, &[(&name, Type::TEXT)]).await?;
+    let mut infos = Vec::with_capacity(rows.len());
+    for row in rows {
+        let json: String = catalog.get(&row, 0)?;
+        let info = serde_json::from_str(&json).map_err(|error| {
+            Error::protocol(format!("pg_replication_slots is not as expected: {error}"))
+        })?;
+        infos.push(info);
     }
+    Ok(infos)
 }
 
 const DROP: &str = "SELECT pg_catalog.pg_drop_replication_slot($1::name)";

@@ -20,7 +20,7 @@ use crate::engine::Facts;
 use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::records::{Begin, Position};
-use crate::stash::{blocking, frame_bytes};
+use crate::stash::{blocking, first_lsn, frame_bytes};
 
 /// What is done with a change that cannot be decoded, or whose decoding takes more memory or time
 /// than it may.
@@ -95,14 +95,14 @@ impl FrameId {
         let mut hasher = DefaultHasher::new();
         hasher.write(message(frame));
         Self {
-            lsn: lsn(frame),
+            lsn: first_lsn(frame),
             message: hasher.finish(),
         }
     }
 
     /// Whether it may be `frame`: cheap.
     pub(crate) fn is_at(self, frame: &[u8]) -> bool {
-        self.lsn == lsn(frame)
+        self.lsn == first_lsn(frame)
     }
 }
 
@@ -168,11 +168,11 @@ impl Context {
             self.changes = self.changes.saturating_add(1);
         }
         let position = Position {
-            commit_lsn: self.open.map_or(lsn(frame), |begin| begin.commit_lsn),
+            commit_lsn: self.open.map_or(first_lsn(frame), |begin| begin.commit_lsn),
             index: self.open.map_or(0, |_| self.changes),
             sub: 0,
         };
-        let at = lsn(frame);
+        let at = first_lsn(frame);
         match &mut self.last {
             Some((last, _)) if *last > position => return None,
             Some((last, lsns)) if *last == position => {
@@ -200,14 +200,14 @@ impl Context {
         };
         format!(
             "message '{kind}'{of} at LSN {}, position {position}: {reason}",
-            lsn(frame)
+            first_lsn(frame)
         )
     }
 
     /// Lines of a capture that has this change alone.
     pub(crate) fn lines(&self, undecodable: &Undecodable<'_>) -> String {
         let frame = undecodable.frame;
-        let at = lsn(frame);
+        let at = first_lsn(frame);
         let (first, last) = match self.open {
             None => (None, Vec::new()),
             Some(begin) if self.streamed => (
@@ -330,11 +330,6 @@ fn message(frame: &[u8]) -> &[u8] {
 
 fn kind(frame: &[u8]) -> Option<u8> {
     message(frame).first().copied()
-}
-
-fn lsn(frame: &[u8]) -> Lsn {
-    let lsn = frame.get(6..).and_then(<[u8]>::first_chunk::<8>);
-    Lsn(lsn.map_or(0, |lsn| u64::from_be_bytes(*lsn)))
 }
 
 /// The server's clock, µs since 1970-01-01.

@@ -51,14 +51,18 @@ impl Answer {
         self.rows.iter().map(|row| row.text(name)).collect()
     }
 
-    /// A column of all rows with commas between, cut short where they are many.
+    /// A column of all rows as [`list`] has it.
     pub(super) fn list(&self, name: &str) -> String {
-        let texts = self.texts(name);
-        let shown = texts.get(..LISTED_MAX).unwrap_or(&texts).join(", ");
-        match texts.len().checked_sub(LISTED_MAX) {
-            Some(more @ 1..) => format!("{shown} and {more} more"),
-            _ => shown,
-        }
+        list(&self.texts(name))
+    }
+}
+
+/// With commas between, cut short where they are many.
+pub(super) fn list(texts: &[&str]) -> String {
+    let shown = texts.get(..LISTED_MAX).unwrap_or(texts).join(", ");
+    match texts.len().checked_sub(LISTED_MAX) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
     }
 }
 

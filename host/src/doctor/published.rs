@@ -1,6 +1,7 @@
 //! The publications and the tables in them.
 
-use super::check::{Answer, Check, Patient, Verdict};
+use super::check::{Answer, Check, Patient, Verdict, list};
+use crate::error::{create_slot_sql, drop_slot_sql};
 
 /// A question about `published`: each publication asked for with each table whose changes it
 /// sends, `oid`, and the one it was named by, `root`.
@@ -248,8 +249,8 @@ fn publication_tables(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
 }
 
 /// By the transactions that wrote them: a publication has no date, and altering it writes it
-/// anew. A new slot keeps the rows of the
-/// catalogs from its beginning on, or from where the one furthest behind does.
+/// anew. A new slot keeps the rows of the catalogs from its beginning on, or from where the one
+/// furthest behind does.
 fn publication_after_slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
     let row = answer.first()?;
     if !row.flag("younger") {
@@ -261,7 +262,8 @@ fn publication_after_slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verd
             "it cannot be told of {publication}, beside a slot that is further behind"
         )));
     }
-    let name = patient.config.slot.replace('\'', "''");
+    let slot = &patient.config.slot;
+    let (drop, create) = (drop_slot_sql(slot), create_slot_sql(slot));
     // From 18 on the server goes on, and sends nothing until it comes to the publication.
     let then = if patient.major >= 18 {
         "nothing comes until there"
@@ -274,9 +276,8 @@ fn publication_after_slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verd
             "{publication} was made, or altered, behind where the slot stands: if made, {then}"
         ))
         .advice(format!(
-            "a new slot mends that: SELECT pg_drop_replication_slot('{name}'); SELECT \
-             pg_create_logical_replication_slot('{name}', 'pgoutput'); but loses what this one \
-             keeps; nothing is to be done where changes arrive, or it was only altered"
+            "a new slot mends that: {drop} {create} but loses what this one keeps; nothing is to \
+             be done where changes arrive, or it was only altered"
         )),
     )
 }
@@ -313,16 +314,10 @@ fn replica_identity(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
         });
     }
     let names: Vec<_> = answer.texts("name").into_iter().take(missing).collect();
-    let shown = names.get(..5).unwrap_or(&names).join(", ");
-    let more = missing.saturating_sub(5);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let shown = list(&names);
     Some(
         Verdict::error(format!(
-            "none for {shown}{more}: every UPDATE and DELETE there fails"
+            "none for {shown}: every UPDATE and DELETE there fails"
         ))
         .sqls(full(&names))
         .advice("or give them a primary key, which is cheaper"),

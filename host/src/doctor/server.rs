@@ -164,26 +164,21 @@ fn standby(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
 }
 
 fn wal_senders(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
-    let row = answer.first()?;
-    let (max, used) = (row.number("max")?, row.number("used")?);
-    let text = format!("{used} of {max} in use");
-    Some(if used < max || row.flag("ours") {
-        Verdict::ok(text)
-    } else {
-        Verdict::error(format!("{text}: there is none left for us"))
-            .setting_at_start("max_wal_senders", &(max + 10).to_string())
-    })
+    room(answer, "max_wal_senders", "there is none left for us")
 }
 
 fn replication_slots(_: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
+    room(answer, "max_replication_slots", "none can be made")
+}
+
+fn room(answer: &Answer, setting: &str, full: &str) -> Option<Verdict> {
     let row = answer.first()?;
     let (max, used) = (row.number("max")?, row.number("used")?);
     let text = format!("{used} of {max} in use");
     Some(if used < max || row.flag("ours") {
         Verdict::ok(text)
     } else {
-        Verdict::error(format!("{text}: none can be made"))
-            .setting_at_start("max_replication_slots", &(max + 10).to_string())
+        Verdict::error(format!("{text}: {full}")).setting_at_start(setting, &(max + 10).to_string())
     })
 }
 

@@ -1,7 +1,7 @@
 //! The slot.
 
 use super::check::{Answer, Check, Patient, Verdict};
-use crate::error::{quote_identifier, quote_literal};
+use crate::error::{create_slot_sql, drop_slot_sql, quote_identifier};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -100,7 +100,7 @@ fn slot(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
     Some(if answer.first()?.flag("there") {
         Verdict::ok(name.clone())
     } else {
-        Verdict::error(format!("{name} does not exist")).sql(create(name))
+        Verdict::error(format!("{name} does not exist")).sql(create_slot_sql(name))
     })
 }
 
@@ -138,8 +138,8 @@ fn slot_lost(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
         Verdict::error(format!(
             "it was invalidated ({reason}): its changes are gone"
         ))
-        .sql(drop(name))
-        .sql(create(name))
+        .sql(drop_slot_sql(name))
+        .sql(create_slot_sql(name))
         .advice("then take a new snapshot of the tables"),
     )
 }
@@ -228,13 +228,4 @@ fn slot_failover(patient: &Patient<'_>, answer: &Answer) -> Option<Verdict> {
                  the standby needs sync_replication_slots = on",
             )
     })
-}
-
-fn create(slot: &str) -> String {
-    let slot = quote_literal(slot);
-    format!("SELECT pg_create_logical_replication_slot({slot}, 'pgoutput');")
-}
-
-fn drop(slot: &str) -> String {
-    format!("SELECT pg_drop_replication_slot({});", quote_literal(slot))
 }

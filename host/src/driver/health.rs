@@ -29,7 +29,7 @@ impl Driver {
         };
         let warnings = self.shared.health().learn(sample, slot);
         for warning in warnings {
-            self.config.on_warning.warn(&warning);
+            self.config.on_warning.tell(&warning);
         }
     }
 
@@ -48,7 +48,7 @@ impl Driver {
         let delay = self.config.reconnect.delay_max;
         let hint = error.hint().unwrap_or_default();
         let warning = format!("{error}; {hint}; trying again in {} s", delay.as_secs_f32());
-        self.config.on_warning.warn(&warning);
+        self.config.on_warning.tell(&warning);
         tokio::time::sleep(delay).await;
         true
     }

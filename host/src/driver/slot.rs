@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::types::Type;
-
 use super::Driver;
 use crate::config::CreateSlot;
 use crate::connection::Connection;
@@ -34,8 +32,8 @@ impl Driver {
         }
         // One made before its publication is of no use, and would keep WAL all the same.
         self.catalog.publications(&config.publications).await?;
-        let notice = &*config.on_slot_wait.0;
-        let session = match slots::create(&mut self.catalog, &new, notice).await {
+        let notice = |wait: &SlotWait| config.on_slot_wait.tell(wait);
+        let session = match slots::create(&mut self.catalog, &new, &notice).await {
             // duplicate_object: somebody else was quicker, which is as good.
             Err(error)
                 if error.sqlstate() == Some("42710") && config.create_slot == CreateSlot::Yes =>
@@ -50,19 +48,17 @@ impl Driver {
     /// Tells who has the slot that is waited for, if that can be found out.
     pub(super) async fn notice_holder(&mut self, waited: Duration) {
         let slot = self.config.slot.clone();
-        let rows = self.catalog.query(HOLDER, &[(&slot, Type::TEXT)]).await;
-        let Some(row) = rows.ok().and_then(|rows| rows.into_iter().next()) else {
-            return;
-        };
-        if let (Ok(pid), Ok(application_name)) =
-            (self.catalog.get(&row, 0), self.catalog.get(&row, 1))
-        {
-            (self.config.on_slot_wait.0)(&SlotWait {
+        let infos = slots::infos(&mut self.catalog, Some(&slot)).await;
+        let holder = infos
+            .ok()
+            .and_then(|infos| infos.into_iter().next()?.holder);
+        if let Some(holder) = holder {
+            self.config.on_slot_wait.tell(&SlotWait {
                 slot,
                 waited,
                 until: Blocker::Holder {
-                    pid,
-                    application_name,
+                    pid: holder.pid,
+                    application_name: holder.application_name.unwrap_or_default(),
                 },
             });
         }
@@ -81,10 +77,3 @@ impl Driver {
         })
     }
 }
-
-/// Who streams from a slot.
-const HOLDER: &str = "
-SELECT s.active_pid, coalesce(a.application_name, '')
-FROM pg_catalog.pg_replication_slots s
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid
-WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL";

@@ -181,7 +181,7 @@ impl Driver {
                 self.shared.health().skipped += 1;
                 told = format!("a change that cannot be decoded was skipped: {told}");
             }
-            self.config.on_warning.warn(&told);
+            self.config.on_warning.tell(&told);
         }
         let length = frame.len();
         let lsn = crate::stash::first_lsn(frame);

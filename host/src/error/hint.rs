@@ -23,7 +23,7 @@ impl Error {
             } => Some(RAISE_MEMORY.to_owned()),
             Self::PublicationNotFound { publication, .. } => Some(publication_sql(publication)),
             Self::Server { hint, .. } => hint.clone(),
-            Self::SlotNotFound { slot } => Some(slot_sql(slot)),
+            Self::SlotNotFound { slot } => Some(create_slot_sql(slot)),
             Self::SlotUnusable {
                 slot,
                 problem: SlotProblem::PrepareConfirmed { end_lsn, .. },
@@ -106,8 +106,7 @@ fn lost_hint(slot: &str, reason: &str) -> String {
         // wal_removed, and before 17 lost
         _ => "a larger max_slot_wal_keep_size retains more",
     };
-    let slot = quote_literal(slot);
-    format!("SELECT pg_drop_replication_slot({slot}); and for the next one: {setting}")
+    format!("{} and for the next one: {setting}", drop_slot_sql(slot))
 }
 
 pub(super) const RAISE_MEMORY: &str = "raise memory_max_bytes";
@@ -124,7 +123,11 @@ fn connection_hint(address: &str, io: &io::Error) -> String {
     }
 }
 
-pub(super) fn slot_sql(slot: &str) -> String {
+pub(crate) fn drop_slot_sql(slot: &str) -> String {
+    format!("SELECT pg_drop_replication_slot({});", quote_literal(slot))
+}
+
+pub(crate) fn create_slot_sql(slot: &str) -> String {
     format!(
         "SELECT pg_create_logical_replication_slot({}, 'pgoutput');",
         quote_literal(slot)
