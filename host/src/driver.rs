@@ -58,6 +58,8 @@ pub(crate) struct Driver {
     handed: Option<Position>,
     /// All of those lie in the WAL before it.
     handed_end: Lsn,
+    /// Commit LSN of the transaction that the last one is of, if its end was not put there yet.
+    handed_open: Option<Lsn>,
     /// Frames that cannot be decoded, and those that break the decoder.
     caution: Caution,
     backoff: Backoff,
@@ -104,6 +106,7 @@ impl Driver {
             look_at: None,
             handed: None,
             handed_end: Lsn(0),
+            handed_open: None,
             caution: Caution::default(),
             sample_at: Duration::ZERO,
         };

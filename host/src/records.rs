@@ -14,6 +14,7 @@ use crate::lsn::Lsn;
 
 mod read;
 mod shape;
+mod write;
 
 pub use self::shape::{Attribute, Shape};
 
@@ -221,6 +222,15 @@ impl Batch {
     /// Whether there are no events; there may be begins and commits.
     pub fn is_empty(&self) -> bool {
         self.0.events.is_empty()
+    }
+
+    /// Commit LSN of the last transaction that ends in it.
+    pub fn last_commit(&self) -> Option<Lsn> {
+        let mut marks = self.0.marks.iter().rev();
+        marks.find_map(|(_, mark)| match mark {
+            Mark::Commit(commit) => Some(commit.commit_lsn),
+            _ => None,
+        })
     }
 
     /// The memory it takes, about.

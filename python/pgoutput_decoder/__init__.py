@@ -1,6 +1,7 @@
 """Change data capture for PostgreSQL: a publication's changes as an asynchronous iterator.
 
-`LogicalReplicationReader` is where to begin; its messages are `ReplicationMessage`s.
+`LogicalReplicationReader` is where to begin, or `SyncReader` without asyncio; messages are
+`ReplicationMessage`s.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from .exceptions import (
     ReplicationError,
     SlotNotFoundError,
 )
-from .messages import format_operation, get_table_name, message_to_dict
+from .messages import Column, format_operation, get_table_name, message_to_dict
 from .status import Status
+from .sync import SyncReader
+from .transactions import Transaction
 from .unchanged import UNCHANGED, Unchanged
 
 __version__ = "0.2.0"
 __all__ = [
     "UNCHANGED",
     "ChangesLostError",
+    "Column",
     "ConfigurationError",
     "ConnectionError",
     "DecodingError",
@@ -32,6 +36,8 @@ __all__ = [
     "ReplicationMessage",
     "SlotNotFoundError",
     "Status",
+    "SyncReader",
+    "Transaction",
     "Unchanged",
     "format_operation",
     "get_table_name",

@@ -1,14 +1,21 @@
 """The extension module. Import its names from `pgoutput_decoder`."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypedDict, Unpack, final
 
+from .messages import Column
 from .status import Status
+from .transactions import Transaction
 from .unchanged import Unchanged
 
-__all__ = ["LogicalReplicationReader", "Messages", "ReplicationMessage", "message_to_debezium_json"]
+__all__ = [
+    "Iteration",
+    "LogicalReplicationReader",
+    "ReplicationMessage",
+    "message_to_debezium_json",
+]
 
 class _Parameters(TypedDict, total=False):
     """libpq's connection parameters that have no argument of their own."""
@@ -45,6 +52,36 @@ class _Parameters(TypedDict, total=False):
     ]
     tcp_user_timeout: int
 
+class _Settings(_Parameters, total=False):
+    """Every argument of a reader but the publication and the slot."""
+
+    host: str | None
+    database: str | None
+    port: int | None
+    user: str | None
+    password: str | Callable[[], str | Awaitable[str]] | None
+    start_lsn: str | int | None
+    auto_acknowledge: bool
+    dsn: str | None
+    format: Literal["native", "debezium"]
+    decimal: Literal["Decimal", "float", "str"]
+    temporal: Literal["str", "datetime"]
+    uuid: Literal["str", "UUID"]
+    options: Mapping[str, str | bool | int | Sequence[str]] | None
+    streaming: Literal["off", "on", "parallel"] | None
+    binary: bool
+    two_phase: bool
+    origin: Literal["any", "none"]
+    stash_directory: str | PathLike[str] | None
+    stash_max_bytes: int | None
+    create_slot: bool | Literal["temporary"] | None
+    start_position: str | ReplicationMessage | None
+    reconnect_delay_max: float | None
+    reconnect_attempts_max: int | None
+    reconnect_time_max: float | None
+    on_undecodable: str
+    memory_max_bytes: int | None
+
 @final
 class LogicalReplicationReader:
     """Streams the changes of one or more publications from a replication slot.
@@ -77,6 +114,10 @@ class LogicalReplicationReader:
         `acknowledge`.
     format: "native", or "debezium" for events as Debezium's PostgreSQL connector makes them.
     decimal: what numeric values become in "native": `decimal.Decimal`, `float` (rounds) or `str`.
+    temporal: what date, time, timetz, timestamp and timestamptz values become in "native": ISO 8601
+        `str`, or with "datetime" `datetime`'s `date`, `time` and `datetime`, but for what those
+        cannot hold: infinity, years before 1 and after 9999, 24:00:00.
+    uuid: what uuid values become in "native": `str`, or `uuid.UUID`.
     options: Debezium's properties by name (`"time.precision.mode"` or `"time_precision_mode"`).
     streaming: "on" (None: where the server has it) takes large transactions while they are open and
         keeps them in memory or a file until they commit; "parallel" is for us the same; "off"
@@ -126,6 +167,8 @@ class LogicalReplicationReader:
         dsn: str | None = None,
         format: Literal["native", "debezium"] = "native",
         decimal: Literal["Decimal", "float", "str"] = "Decimal",
+        temporal: Literal["str", "datetime"] = "str",
+        uuid: Literal["str", "UUID"] = "str",
         options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
         streaming: Literal["off", "on", "parallel"] | None = None,
         binary: bool = False,
@@ -142,8 +185,36 @@ class LogicalReplicationReader:
         memory_max_bytes: int | None = None,
         **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
-    def __aiter__(self) -> Messages: ...
+    def __aiter__(self) -> Iteration: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
+    def batches(
+        self, max_events: int = 1000, max_bytes: int | None = None, max_wait: float = 0.0
+    ) -> AsyncIterator[list[ReplicationMessage]]:
+        """The messages in lists, of one message at least: for who writes many at a time.
+
+        max_events, max_bytes: a list has no more messages, nor more bytes of their JSON; but one
+            message, however large, is a list.
+        max_wait: how long a message may wait for others, in seconds; 0.0: what is there comes at
+            once, also a single message.
+
+        Asking for the next list acknowledges the one before, with automatic acknowledgement. Lists
+        know nothing of transactions. Cancelling a wait loses nothing.
+
+        Raises ValueError for a bound that cannot be.
+        """
+
+    def transactions(self, max_events: int = 10_000) -> AsyncIterator[Transaction]:
+        """The messages by transaction, each when it is complete; no transaction is empty.
+
+        max_events: how many messages of a transaction are held. A larger one comes when there are
+            as many, and the others are read while it is iterated over; those not read when the next
+            transaction is asked for are passed over.
+
+        A logical message of no transaction comes as one of its own.
+
+        Raises ValueError for a bound that cannot be.
+        """
+
     def __aenter__(self) -> Coroutine[Any, Any, LogicalReplicationReader]: ...
     def __aexit__(
         self,
@@ -187,15 +258,18 @@ class LogicalReplicationReader:
         """
 
 @final
-class Messages:
+class Iteration:
     """What `async for` iterates over: its end tells how the loop was left."""
 
-    def __aiter__(self) -> Messages: ...
+    def __aiter__(self) -> Iteration: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
 
 @final
 class ReplicationMessage:
-    """One change of one row, or a TRUNCATE or a logical message. Immutable.
+    """One change of one row, or a TRUNCATE or a logical message. Immutable, may be pickled.
+
+    Equal to another where position, key, JSON and headers are: an event that is sent again is made
+    again, at another time. What is the same change has the same `position`.
 
     Values in "native": bool, int, float, numeric `Decimal`, text `str`, bytea `bytes`, json what
     it holds, uuid `str`, dates and times ISO 8601 `str`, arrays `list`, composites `dict`, NULL
@@ -204,6 +278,8 @@ class ReplicationMessage:
     asks for) where it is not. The README has a table of all types. In "debezium" values are the
     JSON's.
     """
+
+    __match_args__ = ("op", "table")
 
     @property
     def op(self) -> str | None:
@@ -256,7 +332,22 @@ class ReplicationMessage:
         """Debezium's message headers."""
 
     @property
-    def value(self) -> bytes | None:
+    def transaction(self) -> Any:
+        """Debezium's block about the transaction: id, total_order, data_collection_order.
+
+        A dict, with the option `provide.transaction.metadata`; else None.
+        """
+
+    @property
+    def commit_ts_us(self) -> int:
+        """The transaction's commit time by the server's clock, µs since 1970."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the columns of its rows are, in their order."""
+
+    @property
+    def json(self) -> bytes | None:
         """The event's JSON in UTF-8, as the decoder wrote it; None for a tombstone.
 
         On one line, unless the server's own text in a `json` column has line breaks.
@@ -302,8 +393,13 @@ class ReplicationMessage:
         Raises KeyError for a column the row does not have, or if there is no such row.
         """
 
-    def json(self, indent: int | None = None) -> str:
+    def to_debezium_json(self, indent: int | None = None) -> str:
         """The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone."""
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __copy__(self) -> ReplicationMessage: ...
+    def __deepcopy__(self, _memo: Any) -> ReplicationMessage: ...
 
 def message_to_debezium_json(message: ReplicationMessage, indent: int | None = 2) -> str:
     """The event as JSON in the reader's format: indented, or with None on one line."""

@@ -1,9 +1,10 @@
-"""Small functions of a message, with the names they had in 0.1.0."""
+"""A message's columns, and small functions of a message, with the names they had in 0.1.0."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -19,15 +20,35 @@ _OPERATIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a message's rows."""
+
+    name: str
+    """`pg_attribute.attname`."""
+
+    type_oid: int
+    """`pg_type.oid`; of a domain, its base type's."""
+
+    type_modifier: int
+    """`pg_attribute.atttypmod`; -1 for none."""
+
+    in_key: bool
+    """Whether it is part of `message.key`."""
+
+    nullable: bool
+    """Whether it may be NULL."""
+
+
 def message_to_dict(message: ReplicationMessage) -> dict[str, Any] | None:
-    """The event's JSON as a dict: `json.loads(message.json(), parse_float=Decimal)`.
+    """The event's JSON as a dict: `json.loads(message.json, parse_float=Decimal)`.
 
     Fractions are `Decimal`, so nothing is rounded, and so are whole numbers of more digits than
     Python makes an `int` of; bytes are base64 `str` and an unchanged value is its placeholder, as
     JSON has neither. For a tombstone, which only `format="debezium"` has, None.
     """
     event: dict[str, Any] | None = json.loads(
-        message.json(), parse_float=Decimal, parse_int=_whole_number
+        message.json or b"null", parse_float=Decimal, parse_int=_whole_number
     )
     return event
 

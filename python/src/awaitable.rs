@@ -3,16 +3,21 @@
 //! They speak asyncio's protocol directly. A step that yields None gives the loop a turn; one that
 //! yields a future has the task wait for it; `StopIteration` carries the result.
 
+use std::time::{Duration, Instant};
+
+use pgoutput_decoder_host::{Event, Lsn};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyTuple};
 
 use crate::error;
 use crate::message::ReplicationMessage;
-use crate::reader::LogicalReplicationReader;
-use crate::runtime::Waiter;
-use crate::session::{Connected, Next, Refused};
+use crate::reader::{Iteration, LogicalReplicationReader};
+use crate::runtime::{Waiter, set_done_function};
+use crate::session::{Connected, Next, Refused, Want, now};
+use crate::supply::Bounds;
 
 /// A coroutine in all but name: `collections.abc.Coroutine` recognises it.
 #[pyclass(module = "pgoutput_decoder._native")]
@@ -22,6 +27,10 @@ pub(crate) struct Awaitable {
     /// Whether the event loop has had a turn since this was first stepped.
     suspended: bool,
     waiter_id: Option<u64>,
+    /// When a batch is given as it is.
+    deadline: Option<Instant>,
+    /// Wakes us then.
+    timer: Option<Py<PyAny>>,
 }
 
 /// What is awaited.
@@ -33,6 +42,12 @@ pub(crate) enum Purpose {
     Done,
     /// The next message.
     Message,
+    /// The next messages.
+    Batch(Bounds),
+    /// The next transaction.
+    Transaction { events_max: usize },
+    /// The next message of the transaction with this commit LSN.
+    Rest(Lsn),
     /// That the connection is closed; `async with` wants `False` for "raise what there is".
     Stopped { exit: bool },
 }
@@ -50,12 +65,19 @@ impl Awaitable {
             purpose: Some(purpose),
             suspended: false,
             waiter_id: None,
+            deadline: None,
+            timer: None,
         }
     }
 
     fn step(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        // The waiter that brought us here, if any, has been woken and is gone.
-        if self.waiter_id.take().is_some() {
+        // The waiter that brought us here, if any, has been woken and is gone; but where the timer
+        // did.
+        if let Some(id) = self.waiter_id.take() {
+            if let Some(timer) = self.timer.take() {
+                self.reader.get().session().forget(id);
+                timer.call_method0(py, intern!(py, "cancel"))?;
+            }
             log(py, self.reader.get().session().take_notices())?;
         }
         loop {
@@ -86,6 +108,7 @@ impl Awaitable {
                     self.waiter_id = self.reader.get().session().register(version, waiter);
                     if self.waiter_id.is_some() {
                         self.suspended = true;
+                        self.set_timer(py, &future)?;
                         return Ok(future.unbind());
                     }
                 }
@@ -93,26 +116,111 @@ impl Awaitable {
         }
     }
 
-    fn poll(&self, py: Python<'_>) -> PyResult<Step> {
+    /// The same without an event loop: blocks, and is interrupted by signals.
+    pub(crate) fn block(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        loop {
+            match self.poll(py)? {
+                Step::Finish(value) => {
+                    self.purpose = None;
+                    return Ok(value);
+                }
+                Step::Turn => {}
+                Step::Wait(version) => {
+                    let session = self.reader.get().session();
+                    let due = self
+                        .deadline
+                        .map(|due| due.saturating_duration_since(now()));
+                    let time = due.map_or(SIGNALS_EVERY, |due| due.min(SIGNALS_EVERY));
+                    py.detach(|| session.wait(version, time));
+                    py.check_signals()?;
+                    log(py, session.take_notices())?;
+                }
+            }
+            self.suspended = true;
+        }
+    }
+
+    fn set_timer(&mut self, py: Python<'_>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(deadline) = self.deadline {
+            let after_s = deadline.saturating_duration_since(now()).as_secs_f64();
+            let set_done = set_done_function(py)?;
+            let event_loop = future.call_method0(intern!(py, "get_loop"))?;
+            let timer =
+                event_loop.call_method1(intern!(py, "call_later"), (after_s, set_done, future))?;
+            self.timer = Some(timer.unbind());
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, py: Python<'_>) -> PyResult<Step> {
         let reader = self.reader.get();
-        if let Some(Purpose::Connected | Purpose::Message) = self.purpose {
+        if !matches!(
+            self.purpose,
+            None | Some(Purpose::Done | Purpose::Stopped { .. })
+        ) {
             reader.session().start(py)?;
         }
+        let want = match self.purpose {
+            Some(Purpose::Message) => Want::Event,
+            Some(Purpose::Batch(bounds)) => Want::Batch(bounds),
+            Some(Purpose::Transaction { events_max }) => Want::Transaction { events_max },
+            Some(Purpose::Rest(commit_lsn)) => Want::Rest(commit_lsn),
+            _ => return self.poll_state(py),
+        };
+        let next = reader
+            .session()
+            .next(want, !self.suspended, &mut self.deadline);
+        match next {
+            Next::Event(event) => Ok(Step::Finish(self.message(py, event)?.into_any())),
+            Next::Batch(events) => {
+                let messages = self.messages(py, events)?;
+                Ok(Step::Finish(PyList::new(py, messages)?.into_any().unbind()))
+            }
+            Next::Transaction { events, whole } => {
+                Ok(Step::Finish(self.transaction(py, events, whole)?))
+            }
+            Next::Turn => Ok(Step::Turn),
+            Next::Wait(version) => Ok(Step::Wait(version)),
+            Next::Failed(failure) => Err(error::failed(py, &failure)),
+            Next::Stopped => Err(PyStopAsyncIteration::new_err(())),
+        }
+    }
+
+    fn message(&self, py: Python<'_>, event: Event) -> PyResult<Py<ReplicationMessage>> {
+        Py::new(
+            py,
+            ReplicationMessage::new(event, self.reader.get().rendering()),
+        )
+    }
+
+    fn messages(
+        &self,
+        py: Python<'_>,
+        events: Vec<Event>,
+    ) -> PyResult<Vec<Py<ReplicationMessage>>> {
+        let messages = events.into_iter().map(|event| self.message(py, event));
+        messages.collect()
+    }
+
+    fn transaction(&self, py: Python<'_>, events: Vec<Event>, whole: bool) -> PyResult<Py<PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = CLASS.import(py, "pgoutput_decoder.transactions", "Transaction")?;
+        let commit_lsn = events.first().map(|event| event.position().commit_lsn);
+        let rest = commit_lsn
+            .filter(|_| !whole)
+            .map(|commit_lsn| Iteration::new(self.reader.clone_ref(py), Purpose::Rest(commit_lsn)));
+        let messages = PyTuple::new(py, self.messages(py, events)?)?;
+        Ok(class.call1((messages, rest))?.unbind())
+    }
+
+    /// How the connection is, which is waited for.
+    fn poll_state(&self, py: Python<'_>) -> PyResult<Step> {
+        let reader = self.reader.get();
         match self.purpose {
             None => Err(PyRuntimeError::new_err(
                 "cannot reuse already awaited awaitable",
             )),
             Some(Purpose::Done) => Ok(Step::Finish(py.None())),
-            Some(Purpose::Message) => match reader.session().next(!self.suspended) {
-                Next::Event(event) => {
-                    let message = ReplicationMessage::new(event, reader.rendering());
-                    Ok(Step::Finish(Py::new(py, message)?.into_any()))
-                }
-                Next::Turn => Ok(Step::Turn),
-                Next::Wait(version) => Ok(Step::Wait(version)),
-                Next::Failed(failure) => Err(error::failed(py, &failure)),
-                Next::Stopped => Err(PyStopAsyncIteration::new_err(())),
-            },
             Some(Purpose::Connected) => match reader.session().connected() {
                 Connected::Yes => Ok(Step::Finish(self.reader.clone_ref(py).into_any())),
                 Connected::Wait(version) => Ok(Step::Wait(version)),
@@ -126,11 +234,18 @@ impl Awaitable {
                 }
                 None => Step::Finish(py.None()),
             }),
+            Some(
+                Purpose::Message
+                | Purpose::Batch(_)
+                | Purpose::Transaction { .. }
+                | Purpose::Rest(_),
+            ) => Ok(Step::Turn),
         }
     }
 
     fn give_up(&mut self) {
         self.purpose = None;
+        self.timer = None;
         if let Some(id) = self.waiter_id.take() {
             self.reader.get().session().forget(id);
         }
@@ -178,6 +293,11 @@ impl Awaitable {
     fn close(&mut self) {
         self.give_up();
     }
+
+    /// Waits without an event loop, for `SyncReader`.
+    fn wait(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.block(py)
+    }
 }
 
 impl Drop for Awaitable {
@@ -187,6 +307,9 @@ impl Drop for Awaitable {
         }
     }
 }
+
+/// How often a thread that waits looks for signals, like Ctrl-C.
+const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 fn log(py: Python<'_>, notices: Vec<String>) -> PyResult<()> {
     for notice in notices {

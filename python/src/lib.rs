@@ -14,6 +14,7 @@ mod reader;
 mod runtime;
 mod session;
 mod status;
+mod supply;
 mod value;
 
 use pyo3::prelude::pymodule;
@@ -24,5 +25,5 @@ mod _native {
     #[pymodule_export]
     use crate::message::{ReplicationMessage, message_to_debezium_json};
     #[pymodule_export]
-    use crate::reader::{LogicalReplicationReader, Messages};
+    use crate::reader::{Iteration, LogicalReplicationReader};
 }

@@ -1,25 +1,27 @@
 //! `ReplicationMessage`: one event, read from its JSON when it is asked for.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiter::{Jiter, JiterError};
-use pgoutput_decoder_host::{Event, Topic};
+use pgoutput_decoder_host::records::TopicTable;
+use pgoutput_decoder_host::{Column, Event, Topic};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 
 use crate::error;
 use crate::pretty::{indented, on_one_line};
 use crate::raw;
-use crate::value::{self, ColumnNames, DecimalAs};
+use crate::value::{self, ColumnNames, Wishes};
 
 /// How a reader's messages are turned into Python objects.
 pub(crate) struct Rendering {
     /// Whether columns' shapes say what values stand for; else the JSON is taken as it is.
     typed: bool,
-    decimal: DecimalAs,
+    wishes: Wishes,
     /// The tables seen last; as many as are likely to alternate.
     names: Mutex<Vec<(Arc<Topic>, Arc<ColumnNames>)>>,
 }
@@ -27,12 +29,30 @@ pub(crate) struct Rendering {
 const NAMES_MAX: usize = 64;
 
 impl Rendering {
-    pub(crate) fn new(typed: bool, decimal: DecimalAs) -> Self {
+    pub(crate) fn new(typed: bool, wishes: Wishes) -> Self {
         Self {
             typed,
-            decimal,
+            wishes,
             names: Mutex::new(Vec::new()),
         }
+    }
+
+    /// As a reader's arguments of these names have it.
+    pub(crate) fn parse(format: &str, decimal: &str, temporal: &str, uuid: &str) -> PyResult<Self> {
+        let typed = match format {
+            "native" => true,
+            "debezium" => false,
+            _ => {
+                let reason = "expected \"native\" or \"debezium\"";
+                return Err(error::configuration("format", reason));
+            }
+        };
+        let wishes = Wishes::parse(decimal, temporal, uuid)?;
+        if !typed && (wishes.datetime || wishes.uuid) {
+            let name = if wishes.datetime { "temporal" } else { "uuid" };
+            return Err(error::configuration(name, "for format=\"native\" alone"));
+        }
+        Ok(Self::new(typed, wishes))
     }
 
     fn names(&self, py: Python<'_>, topic: &Arc<Topic>) -> Arc<ColumnNames> {
@@ -96,16 +116,16 @@ impl ReplicationMessage {
             Some(json) if self.rendering.typed => {
                 let topic = self.event.topic();
                 let names = self.rendering.names(py, topic);
-                value::row(py, json, topic, &names, unchanged, self.rendering.decimal)
+                value::row(py, json, topic, &names, unchanged, self.rendering.wishes)
             }
-            Some(json) => value::plain(py, json, self.rendering.decimal),
+            Some(json) => value::plain(py, json, self.rendering.wishes.decimal),
         }
     }
 
     fn plain(&self, py: Python<'_>, json: Option<&str>) -> PyResult<Py<PyAny>> {
         json.map_or_else(
             || Ok(py.None()),
-            |json| value::plain(py, json, self.rendering.decimal),
+            |json| value::plain(py, json, self.rendering.wishes.decimal),
         )
     }
 
@@ -236,12 +256,48 @@ impl ReplicationMessage {
         Ok(self.times()?.ns)
     }
 
-    /// The event's JSON in UTF-8; None for a tombstone.
+    /// The event's JSON in UTF-8, as the decoder wrote it; None for a tombstone.
     #[getter]
-    fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.event
-            .value()
-            .map(|json| PyBytes::new(py, json.as_bytes()))
+    fn json<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let json = self.event.value();
+        json.map(|json| PyBytes::new(py, json.as_bytes()))
+    }
+
+    /// Debezium's block about the transaction, where it was asked for.
+    #[getter]
+    fn transaction(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        // Without an envelope, a column may have that name.
+        let envelope = self.event.source().and(self.event.value());
+        let found = envelope.map_or(Ok(None), |json| raw::column(json, "transaction"));
+        self.plain(
+            py,
+            found.map_err(|error| error::unreadable(&error.to_string()))?,
+        )
+    }
+
+    /// The transaction's commit time, µs since 1970.
+    #[getter]
+    fn commit_ts_us(&self) -> i64 {
+        self.event.commit_ts_us()
+    }
+
+    /// What the rows' columns are.
+    #[getter]
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = CLASS.import(py, "pgoutput_decoder.messages", "Column")?;
+        let columns = self.event.topic().columns.iter().map(|column| {
+            let Column {
+                name,
+                type_oid,
+                typmod,
+                in_key,
+                nullable,
+                ..
+            } = column;
+            class.call1((name, type_oid, typmod, in_key, nullable))
+        });
+        PyTuple::new(py, columns.collect::<PyResult<Vec<_>>>()?)
     }
 
     /// Debezium's topic.
@@ -330,23 +386,94 @@ impl ReplicationMessage {
 
     /// The event as JSON, on one line or indented by `indent` spaces; "null" for a tombstone.
     #[pyo3(signature = (indent=None))]
-    fn json(&self, indent: Option<usize>) -> String {
+    fn to_debezium_json(&self, indent: Option<usize>) -> String {
         self.layout(indent)
     }
 
+    #[classattr]
+    fn __match_args__() -> (&'static str, &'static str) {
+        ("op", "table")
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        let parts = |message: &Self| {
+            let event = &message.event;
+            let topic = Arc::clone(event.topic());
+            (event.position(), event.lsn(), topic.name.clone())
+        };
+        parts(self) == parts(other)
+            && self.event.key() == other.event.key()
+            && self.event.value() == other.event.value()
+            && self.event.headers() == other.event.headers()
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.event.position().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    /// What [`Self::__reduce__`] has taken apart.
+    #[classmethod]
+    fn _restore(
+        _class: &Bound<'_, PyType>,
+        records: Vec<u8>,
+        typed: bool,
+        decimal: &str,
+        temporal: &str,
+        uuid: &str,
+    ) -> PyResult<Self> {
+        let rendering = Rendering::new(typed, Wishes::parse(decimal, temporal, uuid)?);
+        let batch = TopicTable::default()
+            .read(records)
+            .map_err(|error| error::unreadable(&error.to_string()))?;
+        let event = batch.event(0);
+        let event = event.ok_or_else(|| error::unreadable("no event"))?;
+        Ok(Self::new(event, Arc::new(rendering)))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let restore = py.get_type::<Self>().getattr("_restore")?;
+        let records = PyBytes::new(py, &self.event.to_records());
+        let [decimal, temporal, uuid] = self.rendering.wishes.names();
+        (
+            restore,
+            (records, self.rendering.typed, decimal, temporal, uuid),
+        )
+            .into_pyobject(py)
+    }
+
     fn __repr__(&self) -> String {
+        let topic = self.event.topic();
         let op = self
             .event
             .op()
             .map_or_else(|| "None".to_owned(), |op| format!("{op:?}"));
-        let topic = self.event.topic();
-        let (schema, table) = (&topic.schema, &topic.table);
-        let position = self.event.position();
-        format!("<ReplicationMessage op={op} table={schema}.{table} position={position}>")
+        let mut text = format!("<ReplicationMessage {op}");
+        if !topic.table.is_empty() {
+            text = format!("{text} {}.{}", topic.schema, topic.table);
+        }
+        if let Some(key) = self.event.key() {
+            let shown: String = key.chars().take(KEY_SHOWN_MAX).collect();
+            let more = if shown.len() < key.len() { "…" } else { "" };
+            text = format!("{text} {shown}{more}");
+        }
+        text + ">"
     }
 }
 
-/// The message as JSON: what `message.json(indent)` gives, with other defaults.
+/// Of a key, in a message's `repr`.
+const KEY_SHOWN_MAX: usize = 80;
+
+/// The message as JSON: what `message.to_debezium_json(indent)` gives, with other defaults.
 #[pyfunction]
 #[pyo3(signature = (message, indent=2))]
 pub(crate) fn message_to_debezium_json(

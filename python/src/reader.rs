@@ -17,7 +17,7 @@ use crate::error;
 use crate::message::{Rendering, ReplicationMessage};
 use crate::password::Callback;
 use crate::session::{Refused, Session};
-use crate::value::DecimalAs;
+use crate::supply::Bounds;
 
 /// Streams the changes of a publication from a replication slot.
 #[pyclass(frozen, weakref, module = "pgoutput_decoder")]
@@ -34,28 +34,39 @@ pub(crate) struct LogicalReplicationReader {
 
 /// What `async for` iterates over.
 #[pyclass(frozen, module = "pgoutput_decoder._native")]
-pub(crate) struct Messages {
+pub(crate) struct Iteration {
     reader: Py<LogicalReplicationReader>,
+    /// What is asked for each time.
+    each: Purpose,
+}
+
+impl Iteration {
+    pub(crate) fn new(reader: Py<LogicalReplicationReader>, each: Purpose) -> Self {
+        Self { reader, each }
+    }
 }
 
 #[pymethods]
-impl Messages {
+impl Iteration {
     fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
 
     fn __anext__(&self, py: Python<'_>) -> PyResult<Awaitable> {
         self.reader.get().ask(py)?;
-        Ok(Awaitable::new(self.reader.clone_ref(py), Purpose::Message))
+        Ok(Awaitable::new(self.reader.clone_ref(py), self.each))
     }
 }
 
-impl Drop for Messages {
+impl Drop for Iteration {
     /// A loop lets go of this when it is left. Where an exception leaves it, that is on its way
     /// just now, whoever catches it later.
     fn drop(&mut self) {
-        let left = Python::attach(|py| !PyErr::occurred(py));
-        self.reader.get().left.store(left, Ordering::Relaxed);
+        // That of a transaction's rest lives as long as the transaction does.
+        if !matches!(self.each, Purpose::Rest(_)) {
+            let left = Python::attach(|py| !PyErr::occurred(py));
+            self.reader.get().left.store(left, Ordering::Relaxed);
+        }
     }
 }
 
@@ -130,8 +141,7 @@ impl LogicalReplicationReader {
     #[pyo3(signature = (
         publication_name, slot_name, host=None, database=None, port=None, user=None, password=None,
         start_lsn=None, auto_acknowledge=true, *, dsn=None, format="native", decimal="Decimal",
-        options=None,
-        streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
+        temporal="str", uuid="str", options=None, streaming=None, binary=false, two_phase=false, origin="any", stash_directory=None,
         stash_max_bytes=None, create_slot=None, start_position=None, reconnect_delay_max=None,
         reconnect_attempts_max=None, reconnect_time_max=None, on_undecodable="stop",
         memory_max_bytes=None, **parameters
@@ -151,6 +161,8 @@ impl LogicalReplicationReader {
         dsn: Option<&str>,
         format: &str,
         decimal: &str,
+        temporal: &str,
+        uuid: &str,
         options: Option<Bound<'_, PyDict>>,
         streaming: Option<&str>,
         binary: bool,
@@ -209,15 +221,7 @@ impl LogicalReplicationReader {
         if let Some(time) = reconnect_time_max {
             config = config.reconnect_time_max(seconds("reconnect_time_max", time)?);
         }
-        if !matches!(format, "native" | "debezium") {
-            return Err(error::configuration(
-                "format",
-                "expected \"native\" or \"debezium\"",
-            ));
-        }
-        let decimal = DecimalAs::parse(decimal).ok_or_else(|| {
-            error::configuration("decimal", "expected \"Decimal\", \"float\" or \"str\"")
-        })?;
+        let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
         config = config.option("format", format);
         let refused = |refused: Error| error::raise(py, &refused);
         if let Some(streaming) = streaming {
@@ -256,7 +260,7 @@ impl LogicalReplicationReader {
         }
         Ok(Self {
             session: Session::new(config, auto_acknowledge, callback),
-            rendering: Arc::new(Rendering::new(format == "native", decimal)),
+            rendering: Arc::new(rendering),
             description: format!(
                 "publication_name={:?}, slot_name={slot_name:?}{description}",
                 publications.join(",")
@@ -267,8 +271,32 @@ impl LogicalReplicationReader {
     }
 
     /// What a loop iterates over: an object of its own, whose end tells how the loop was left.
-    fn __aiter__(slf: Py<Self>) -> Messages {
-        Messages { reader: slf }
+    fn __aiter__(slf: Py<Self>) -> Iteration {
+        Iteration::new(slf, Purpose::Message)
+    }
+
+    /// The messages in lists.
+    #[pyo3(signature = (max_events=1000, max_bytes=None, max_wait=0.0))]
+    fn batches(
+        slf: Py<Self>,
+        max_events: i128,
+        max_bytes: Option<i128>,
+        max_wait: f64,
+    ) -> PyResult<Iteration> {
+        let bounds = Bounds {
+            events_max: count("max_events", max_events)?,
+            bytes_max: max_bytes.map_or(Ok(usize::MAX), |bytes| count("max_bytes", bytes))?,
+            wait: Duration::try_from_secs_f64(max_wait)
+                .map_err(|_| PyValueError::new_err("max_wait: expected seconds, 0 or more"))?,
+        };
+        Ok(Iteration::new(slf, Purpose::Batch(bounds)))
+    }
+
+    /// The messages by transaction.
+    #[pyo3(signature = (max_events=10_000))]
+    fn transactions(slf: Py<Self>, max_events: i128) -> PyResult<Iteration> {
+        let events_max = count("max_events", max_events)?;
+        Ok(Iteration::new(slf, Purpose::Transaction { events_max }))
     }
 
     fn __anext__(slf: Py<Self>, py: Python<'_>) -> PyResult<Awaitable> {
@@ -422,6 +450,12 @@ impl Drop for LogicalReplicationReader {
         // Nobody can ask any more. What was not acknowledged comes again.
         self.session.stop(false);
     }
+}
+
+/// A number from 1 on.
+fn count(name: &str, value: i128) -> PyResult<usize> {
+    let number = usize::try_from(value).ok().filter(|number| *number > 0);
+    number.ok_or_else(|| PyValueError::new_err(format!("{name}: expected a number from 1 on")))
 }
 
 /// What `acknowledge` was given.

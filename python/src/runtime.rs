@@ -170,7 +170,7 @@ fn set_done(future: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-fn set_done_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+pub(crate) fn set_done_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let function = FUNCTION.get_or_try_init(py, || {
         wrap_pyfunction!(set_done, py).map(|f| f.into_any().unbind())

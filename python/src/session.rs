@@ -1,15 +1,15 @@
 //! One stream's life between tokio and Python: what is ready, what was handed out, who waits.
 //!
-//! A task on tokio, the pump, connects, fetches one batch ahead and parks it in `ready`. Consumers
-//! take events out of the batch before it without touching tokio. Both meet under one lock that is
-//! never held across an await or a call into Python.
+//! A task on tokio, the pump, connects and fetches one batch ahead. Consumers take events out of the
+//! batch before it without touching tokio. Both meet under one lock that is never held across an
+//! await or a call into Python.
 //!
 //! An event counts as handed out in the very step that gives it to its awaiter, so there is no
 //! moment at which a cancelled task could have taken one and lost it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::password::Callback;
 use crate::runtime::{self, Link, Waiter};
+use crate::supply::{Bounds, OfTransaction, Part, Supply};
 
 /// How long a consumer may take events without giving its event loop a turn.
 const TURN: Duration = Duration::from_millis(1);
@@ -35,8 +36,10 @@ pub(crate) struct Session {
     password: Option<Arc<Callback>>,
     started: AtomicBool,
     state: Mutex<State>,
-    /// Told when `ready` has become free.
+    /// Told when a batch was taken up.
     space: Notify,
+    /// Told at each new version, for consumers that are threads.
+    changed: Condvar,
     stop: watch::Sender<bool>,
 }
 
@@ -44,10 +47,11 @@ struct State {
     phase: Phase,
     /// There once there is anybody to wait for.
     link: Option<Link>,
-    current: Option<Batch>,
-    /// The index in `current` of the next event to hand out.
-    next: usize,
-    ready: Option<Batch>,
+    supply: Supply,
+    /// Somebody waits for the end of a transaction.
+    end_awaited: bool,
+    /// Commit LSN of the transaction that was given in part last: its rest is not the next one.
+    parted: Option<Lsn>,
     failure: Option<Failure>,
     acknowledger: Option<Acknowledger>,
     stopper: Option<Stopper>,
@@ -89,14 +93,33 @@ pub(crate) enum Failure {
     Panicked,
 }
 
+/// What a consumer asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Want {
+    Event,
+    Batch(Bounds),
+    /// As many of a transaction's events as may be held.
+    Transaction {
+        events_max: usize,
+    },
+    /// The next event of the transaction with this commit LSN.
+    Rest(Lsn),
+}
+
 /// What a consumer gets when it asks.
 pub(crate) enum Next {
     Event(Event),
+    Batch(Vec<Event>),
+    Transaction {
+        events: Vec<Event>,
+        whole: bool,
+    },
     /// There is more, but the event loop shall have a turn first.
     Turn,
     /// Nothing yet: register with this version and wait.
     Wait(u64),
     Failed(Failure),
+    /// There will be nothing more of it.
     Stopped,
 }
 
@@ -134,9 +157,9 @@ impl Session {
             state: Mutex::new(State {
                 phase: Phase::New(Box::new(config)),
                 link: None,
-                current: None,
-                next: 0,
-                ready: None,
+                supply: Supply::default(),
+                end_awaited: false,
+                parted: None,
                 failure: None,
                 acknowledger: None,
                 stopper: None,
@@ -151,6 +174,7 @@ impl Session {
                 notices: Vec::new(),
             }),
             space: Notify::new(),
+            changed: Condvar::new(),
             stop: watch::Sender::new(false),
         })
     }
@@ -189,39 +213,32 @@ impl Session {
         Ok(())
     }
 
-    /// The next event, or what to do until there is one. `first` says that the consumer has only
-    /// now asked for it, otherwise it has just come back from a turn or a wait.
-    pub(crate) fn next(&self, first: bool) -> Next {
+    /// What is wanted, or what to do until it is there. `first` says that the consumer has only now
+    /// asked for it, otherwise it has just come back from a turn or a wait. `deadline` is when a
+    /// batch is given as it is; set once there is something of it.
+    pub(crate) fn next(&self, want: Want, first: bool, deadline: &mut Option<Instant>) -> Next {
         let now = now();
         let mut state = self.lock();
         if self.is_stopping() {
             return Next::Stopped;
         }
         if first {
-            if state
-                .turned
-                .is_some_and(|turned| now.duration_since(turned) >= TURN)
-            {
+            let turned = state.turned.map(|turned| now.duration_since(turned));
+            if turned.is_some_and(|since| since >= TURN) {
+                return Next::Turn;
+            }
+            if matches!(want, Want::Event) && state.supply.is_at_boundary() {
                 return Next::Turn;
             }
         } else {
             state.turned = Some(now);
         }
-        if state.at_end_of_batch() && state.ready.is_some() {
-            if first {
-                return Next::Turn;
-            }
-            state.current = state.ready.take();
-            state.next = 0;
+        let had_room = state.supply.has_room();
+        let next = state.take(want, now, deadline);
+        if !had_room && state.supply.has_room() {
             self.space.notify_one();
         }
-        if let Some(event) = state.hand_out() {
-            return Next::Event(event);
-        }
-        if let Some(failure) = &state.failure {
-            return Next::Failed(failure.clone());
-        }
-        Next::Wait(state.version)
+        next
     }
 
     /// Whether the connection stands.
@@ -253,9 +270,8 @@ impl Session {
         if matches!(state.phase, Phase::New(_)) {
             state.phase = Phase::Closed;
         }
-        state.ready = None;
-        state.current = None;
-        Self::announce(state);
+        state.supply.clear();
+        self.announce(state);
     }
 
     /// `None` once the connection is closed, else the version to wait with.
@@ -274,6 +290,15 @@ impl Session {
         let id = state.waiter_id;
         state.waiters.push((id, waiter));
         Some(id)
+    }
+
+    /// Blocks until the next change, or for `time` at most; not if there was one since `version`.
+    pub(crate) fn wait(&self, version: u64, time: Duration) {
+        let state = self.lock();
+        let waited = self
+            .changed
+            .wait_timeout_while(state, time, |state| state.version == version);
+        drop(waited);
     }
 
     pub(crate) fn forget(&self, waiter_id: u64) {
@@ -349,11 +374,12 @@ impl Session {
     }
 
     /// Wakes everybody who waits.
-    fn announce(mut state: MutexGuard<'_, State>) {
+    fn announce(&self, mut state: MutexGuard<'_, State>) {
         state.version += 1;
         let waiters = std::mem::take(&mut state.waiters);
         let link = state.link.clone();
         drop(state);
+        self.changed.notify_all();
         if let Some(link) = link {
             link.wake(waiters.into_iter().map(|(_, waiter)| waiter).collect());
         }
@@ -387,7 +413,7 @@ impl Session {
     fn notice(&self, text: &str) {
         let mut state = self.lock();
         state.notices.push(text.to_owned());
-        Self::announce(state);
+        self.announce(state);
     }
 
     async fn pump(self: Arc<Self>, config: Config) {
@@ -449,9 +475,12 @@ impl Session {
                 if self.is_stopping() {
                     return false;
                 }
-                if state.ready.is_none() {
-                    state.ready = Some(batch);
-                    Self::announce(state);
+                if state.supply.has_room() {
+                    let has_events = state.supply.offer(batch);
+                    if has_events || state.end_awaited {
+                        state.end_awaited = false;
+                        self.announce(state);
+                    }
                     return true;
                 }
             }
@@ -477,13 +506,13 @@ impl Session {
             stopper.stop();
         }
         state.stopper = Some(stopper);
-        Self::announce(state);
+        self.announce(state);
     }
 
     fn failed(&self, error: Error) {
         let mut state = self.lock();
         state.failure = Some(Failure::Host(Arc::new(error)));
-        Self::announce(state);
+        self.announce(state);
     }
 
     fn closed(&self) {
@@ -495,20 +524,85 @@ impl Session {
         if state.failure.is_none() {
             self.stop.send_replace(true);
         }
-        Self::announce(state);
+        self.announce(state);
     }
 }
 
 impl State {
-    fn at_end_of_batch(&self) -> bool {
-        self.current
-            .as_ref()
-            .is_none_or(|batch| self.next >= batch.len())
+    fn take(&mut self, want: Want, now: Instant, deadline: &mut Option<Instant>) -> Next {
+        match want {
+            Want::Event => {
+                if let Some(event) = self.supply.pop() {
+                    self.hand_out(&event);
+                    return Next::Event(event);
+                }
+            }
+            Want::Batch(bounds) => {
+                let hurry = self.failure.is_some();
+                let events = self.supply.batch(bounds, now, deadline, hurry);
+                if !events.is_empty() {
+                    self.hand_out_all(&events);
+                    return Next::Batch(events);
+                }
+            }
+            Want::Transaction { events_max } => return self.take_transaction(events_max),
+            Want::Rest(commit_lsn) => match self.supply.of_transaction(commit_lsn) {
+                OfTransaction::Event(event) => {
+                    self.hand_out(&event);
+                    return Next::Event(event);
+                }
+                OfTransaction::End => {
+                    self.parted = None;
+                    return Next::Stopped;
+                }
+                OfTransaction::Unknown => self.end_awaited = true,
+            },
+        }
+        self.none()
     }
 
-    fn hand_out(&mut self) -> Option<Event> {
-        let event = self.current.as_ref()?.event(self.next)?;
-        self.next += 1;
+    fn take_transaction(&mut self, events_max: usize) -> Next {
+        while let Some(commit_lsn) = self.parted {
+            match self.supply.of_transaction(commit_lsn) {
+                // Passed over, like the rest of a loop that was left.
+                OfTransaction::Event(event) => self.hand_out(&event),
+                OfTransaction::End => self.parted = None,
+                OfTransaction::Unknown => {
+                    self.end_awaited = true;
+                    return self.none();
+                }
+            }
+        }
+        let (events, whole) = match self.supply.transaction(events_max) {
+            Part::Whole(events) => (events, true),
+            Part::Beginning(events) => (events, false),
+            Part::Unknown => {
+                self.end_awaited = true;
+                return self.none();
+            }
+        };
+        self.hand_out_all(&events);
+        if !whole {
+            self.parted = events.last().map(|event| event.position().commit_lsn);
+        }
+        Next::Transaction { events, whole }
+    }
+
+    /// There is nothing now.
+    fn none(&self) -> Next {
+        match &self.failure {
+            Some(failure) => Next::Failed(failure.clone()),
+            None => Next::Wait(self.version),
+        }
+    }
+
+    fn hand_out_all(&mut self, events: &[Event]) {
+        for event in events {
+            self.hand_out(event);
+        }
+    }
+
+    fn hand_out(&mut self, event: &Event) {
         let (lsn, position) = (event.lsn(), event.position());
         if let Some(last) = self.handed
             && last.position.commit_lsn != position.commit_lsn
@@ -524,7 +618,6 @@ impl State {
             self.changes.pop_front();
         }
         self.changes.push_back((lsn, position));
-        Some(event)
     }
 
     fn acknowledge_handed(&mut self) -> Result<(), Error> {
@@ -567,7 +660,7 @@ impl Drop for Closing<'_> {
     clippy::disallowed_methods,
     reason = "the event loop's turns are a matter of real time"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -2,7 +2,7 @@
 
 use jiter::{Jiter, JiterError, Peek};
 use pgoutput_decoder_host::{Shape, Topic};
-use pyo3::exceptions::PyRecursionError;
+use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -20,7 +20,7 @@ pub(crate) enum DecimalAs {
 }
 
 impl DecimalAs {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    fn parse(name: &str) -> Option<Self> {
         match name {
             "Decimal" => Some(Self::Decimal),
             "float" => Some(Self::Float),
@@ -28,6 +28,112 @@ impl DecimalAs {
             _ => None,
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Decimal => "Decimal",
+            Self::Float => "float",
+            Self::Str => "str",
+        }
+    }
+}
+
+/// What the caller wishes values to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) decimal: DecimalAs,
+    /// Dates and times become `datetime`'s types, else they stay ISO 8601 text.
+    pub(crate) datetime: bool,
+    /// uuids become `uuid.UUID`, else they stay text.
+    pub(crate) uuid: bool,
+}
+
+impl Wishes {
+    /// As the arguments of these names have them.
+    pub(crate) fn parse(decimal: &str, temporal: &str, uuid: &str) -> PyResult<Self> {
+        let either = |name: &str, value: &str, class: &str| match value {
+            "str" => Ok(false),
+            value if value == class => Ok(true),
+            _ => {
+                let reason = format!("expected {class:?} or \"str\"");
+                Err(error::configuration(name, &reason))
+            }
+        };
+        Ok(Self {
+            decimal: DecimalAs::parse(decimal).ok_or_else(|| {
+                error::configuration("decimal", "expected \"Decimal\", \"float\" or \"str\"")
+            })?,
+            datetime: either("temporal", temporal, "datetime")?,
+            uuid: either("uuid", uuid, "UUID")?,
+        })
+    }
+
+    /// What [`Wishes::parse`] takes.
+    pub(crate) fn names(self) -> [&'static str; 3] {
+        let temporal = if self.datetime { "datetime" } else { "str" };
+        let uuid = if self.uuid { "UUID" } else { "str" };
+        [self.decimal.name(), temporal, uuid]
+    }
+}
+
+/// Text that Python has a type of its own for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Plain,
+    Date,
+    Time,
+    Timestamp,
+    Uuid,
+}
+
+impl Text {
+    /// By the types' OIDs and those of their arrays: `catalog/pg_type.dat`.
+    fn of(type_oid: u32, wishes: Wishes) -> Self {
+        match type_oid {
+            1082 | 1182 if wishes.datetime => Self::Date,
+            1083 | 1183 | 1266 | 1270 if wishes.datetime => Self::Time,
+            1114 | 1115 | 1184 | 1185 if wishes.datetime => Self::Timestamp,
+            2950 | 2951 if wishes.uuid => Self::Uuid,
+            _ => Self::Plain,
+        }
+    }
+
+    /// What Python's type cannot hold stays text: infinity, years before 1 and after 9999, and
+    /// 24:00:00.
+    fn to_python(self, py: Python<'_>, text: &str) -> PyResult<Py<PyAny>> {
+        static DATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static TIME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static TIMESTAMP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let python = PyString::new(py, text);
+        let made = match self {
+            Self::Plain => return Ok(python.into_any().unbind()),
+            Self::Date => iso(py, &DATE, "date")?.call1((&python,)),
+            Self::Time if text.starts_with("24") => return Ok(python.into_any().unbind()),
+            Self::Time => iso(py, &TIME, "time")?.call1((&python,)),
+            Self::Timestamp => iso(py, &TIMESTAMP, "datetime")?.call1((&python,)),
+            Self::Uuid => UUID.import(py, "uuid", "UUID")?.call1((&python,)),
+        };
+        match made {
+            Ok(made) => Ok(made.unbind()),
+            Err(error) if error.is_instance_of::<PyValueError>(py) => {
+                Ok(python.into_any().unbind())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn iso<'py>(
+    py: Python<'py>,
+    function: &PyOnceLock<Py<PyAny>>,
+    class: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let function = function.get_or_try_init(py, || {
+        let class = py.import("datetime")?.getattr(class)?;
+        Ok::<_, PyErr>(class.getattr("fromisoformat")?.unbind())
+    })?;
+    Ok(function.bind(py).clone())
 }
 
 /// What a value's JSON stands for: wit/decoding.wit, "shape". Arrays have their elements' kind,
@@ -88,9 +194,9 @@ pub(crate) fn row(
     topic: &Topic,
     names: &ColumnNames,
     unchanged: &[u32],
-    decimal: DecimalAs,
+    wishes: Wishes,
 ) -> PyResult<Py<PyAny>> {
-    let mut parser = Parser::new(py, json, decimal);
+    let mut parser = Parser::new(py, json, wishes.decimal);
     if parser.jiter.peek().map_err(invalid)? == Peek::Null {
         return Ok(py.None());
     }
@@ -108,12 +214,16 @@ pub(crate) fn row(
                     .is_some_and(|column| *column.name == *name)
             });
         let column = index.and_then(|index| {
+            let column = topic.columns.get(index)?;
             Some((
                 names.0.get(index)?.bind(py).clone(),
-                &topic.columns.get(index)?.shape,
+                &column.shape,
+                Text::of(column.type_oid, wishes),
             ))
         });
-        let (key, shape) = column.unwrap_or_else(|| (PyString::new(py, name), &PLAIN));
+        let (key, shape, text) =
+            column.unwrap_or_else(|| (PyString::new(py, name), &PLAIN, Text::Plain));
+        parser.text = text;
         let peek = parser.jiter.peek().map_err(invalid)?;
         let is_unchanged = index
             .and_then(|index| u32::try_from(index).ok())
@@ -145,6 +255,8 @@ struct Parser<'py, 'j> {
     json: &'j str,
     jiter: Jiter<'j>,
     decimal: DecimalAs,
+    /// What the column's plain text is.
+    text: Text,
 }
 
 impl<'py, 'j> Parser<'py, 'j> {
@@ -154,6 +266,7 @@ impl<'py, 'j> Parser<'py, 'j> {
             json,
             jiter: Jiter::new(json.as_bytes()),
             decimal,
+            text: Text::Plain,
         }
     }
 
@@ -202,7 +315,7 @@ impl<'py, 'j> Parser<'py, 'j> {
         let py = self.py;
         let text = self.jiter.known_str().map_err(invalid)?;
         match Kind::of(shape) {
-            Kind::Plain | Kind::Json => Ok(PyString::new(py, text).into_any().unbind()),
+            Kind::Plain | Kind::Json => self.text.to_python(py, text),
             // An array that is the server's text: JSON's arrays cannot show it.
             _ if shape.is_array() && text.starts_with(['[', '{']) => {
                 Ok(PyString::new(py, text).into_any().unbind())

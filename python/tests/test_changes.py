@@ -136,7 +136,7 @@ async def test_logical_message(database: Database) -> None:
     assert message.op == "m"
     assert (message.before, message.after) == (None, None)
     assert (message.schema, message.table) == ("", "")
-    assert '"my prefix"' in message.json()
+    assert '"my prefix"' in message.to_debezium_json()
 
 
 async def test_schema_changes_are_followed(database: Database) -> None:

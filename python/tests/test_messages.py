@@ -41,7 +41,7 @@ async def test_json_layout_is_json_dumps_s(
         messages = await take(reader, 3)
     for message in messages:
         text = message_to_debezium_json(message, indent=indent)
-        assert text == message.json(indent=indent)
+        assert text == message.to_debezium_json(indent=indent)
         if indent is None:
             assert "\n" not in text
             continue
@@ -55,9 +55,9 @@ async def test_json_default_arguments(database: Database) -> None:
     database.execute("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
     async with database.reader() as reader:
         [message] = await take(reader, 1)
-    assert message_to_debezium_json(message) == message.json(2)
-    assert message_to_debezium_json(message, None) == message.json()
-    assert message.value == message.json().encode()
+    assert message_to_debezium_json(message) == message.to_debezium_json(2)
+    assert message_to_debezium_json(message, None) == message.to_debezium_json()
+    assert message.json == message.to_debezium_json().encode()
     assert '\n  "op": "c"' in message_to_debezium_json(message)
 
 
@@ -68,7 +68,7 @@ async def test_message_to_dict(database: Database) -> None:
     for message in (insert, update, delete):
         event = message_to_dict(message)
         assert event is not None
-        assert event == json.loads(message.json(), parse_float=Decimal)
+        assert event == json.loads(message.to_debezium_json(), parse_float=Decimal)
         assert (event["op"], event["ts_ms"]) == (message.op, message.ts_ms)
         assert event["source"] == message.source
     inserted = message_to_dict(insert)
@@ -109,7 +109,7 @@ async def test_debezium_format(database: Database) -> None:
     # A key change is a delete, a tombstone and a create, of one change of the server.
     ops: list[str | None] = [message.op for message in (delete, tombstone, create)]
     assert ops == ["d", None, "c"]
-    assert (tombstone.value, tombstone.json(), tombstone.after) == (None, "null", None)
+    assert (tombstone.json, tombstone.to_debezium_json(), tombstone.after) == (None, "null", None)
     assert tombstone.key == delete.key == {"id": 1}
     assert [m.position.partition(":")[2] for m in (delete, tombstone, create)] == [
         "1",

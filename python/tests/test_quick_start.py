@@ -79,7 +79,7 @@ async def test_message_says_where_it_stands(database: Database) -> None:
     assert (first.schema, first.table, first.topic) == ("public", "t", "pgoutput-decoder.public.t")
     assert first.key == {"id": 1}
     assert first.unchanged == ()
-    assert repr(first) == f"<ReplicationMessage op='c' table=public.t position={first.position}>"
+    assert repr(first) == "<ReplicationMessage 'c' public.t {\"id\":1}>"
 
 
 async def test_messages_are_immutable(database: Database) -> None:

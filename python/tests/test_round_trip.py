@@ -224,7 +224,7 @@ def compare(
         "image": image,
         "text": text,
         "message_to_dict": event["after"]["v"] == plain,
-        "one line": "\n" not in message.json(),
+        "one line": "\n" not in message.to_debezium_json(),
     }
     row.fault = ", ".join(name for name, holds in same.items() if not holds)
 

@@ -98,7 +98,7 @@ async def test_text_of_numbers_is_kept(database: Database) -> None:
     assert message.after["b"] == Decimal("0.000000001")
     # 1.10 and 1.1 are the same number, and a float holds it.
     assert message.after["c"] == {"n": 1.1}
-    assert '"n": 1.10' in message.json()
+    assert '"n": 1.10' in message.to_debezium_json()
 
 
 async def test_not_a_number(database: Database) -> None:
@@ -175,7 +175,7 @@ async def test_deep_json_does_not_end_the_stream(database: Database) -> None:
         deep, shallow = await take(reader, 2)
     with pytest.raises(RecursionError):
         _ = deep.after
-    assert deep.json().count("[") >= 3000
+    assert deep.to_debezium_json().count("[") >= 3000
     assert deep.raw("doc") == "[" * 3000 + "]" * 3000
     assert deep.ts_ms is not None
     assert deep.ts_ms > 0
@@ -203,8 +203,8 @@ async def test_raw_is_the_server_s_own_json(database: Database) -> None:
     assert (insert.after["half"], insert.after["n"]) == (["\ud800"], Decimal("1.50"))
     assert (insert.raw("n"), insert.raw("id", "key")) == ("1.50", "1")
     assert (update.raw("id", "before"), delete.raw("id", row="before")) == ("1", "2")
-    assert "\n" not in insert.json()
-    assert '"doc": {\n' in insert.json(indent=2)
+    assert "\n" not in insert.to_debezium_json()
+    assert '"doc": {\n' in insert.to_debezium_json(indent=2)
     for column, row in (("id", "before"), ("nothing", "after"), ("q", "after")):
         with pytest.raises(KeyError, match=column):
             insert.raw(column, row)  # type: ignore[arg-type]

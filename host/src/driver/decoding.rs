@@ -203,11 +203,13 @@ impl Driver {
     }
 
     /// Puts a batch into the channel, without the events that came before the connection was lost;
-    /// `false` if nobody listens.
+    /// `false` if nobody listens. One that has no news goes if it ends the transaction of the last
+    /// event.
     async fn hand_over(&mut self, mut batch: Batch, last: Option<Position>) -> Result<bool, Error> {
         let handed = self.handed;
-        if !last.is_some_and(|last| is_news(last, handed)) {
-            // No events, or none that are new.
+        let has_news = last.is_some_and(|last| is_news(last, handed));
+        let ended = batch.last_commit();
+        if !has_news && (ended.is_none() || ended != self.handed_open) {
             return Ok(true);
         }
         if let Some(handed) = handed {
@@ -224,7 +226,10 @@ impl Driver {
         let Some(room) = room else {
             return Ok(false);
         };
-        self.handed = last;
+        if has_news {
+            self.handed = last;
+        }
+        self.handed_open = None;
         let last = batch
             .len()
             .checked_sub(1)
@@ -233,6 +238,9 @@ impl Driver {
             // A transaction's commit begins at its position, a message ends there.
             let commit_lsn = last.position().commit_lsn;
             self.handed_end = Lsn(commit_lsn.0 + u64::from(last.transactional()));
+            if last.transactional() && ended != Some(commit_lsn) {
+                self.handed_open = Some(commit_lsn);
+            }
         }
         Ok(self.batches.put(batch, room))
     }

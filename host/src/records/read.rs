@@ -8,19 +8,19 @@ use super::{
 };
 use crate::lsn::Lsn;
 
-const TOPIC: u8 = 1;
+pub(super) const TOPIC: u8 = 1;
 const BEGIN: u8 = 2;
 const COMMIT: u8 = 3;
-const EVENT: u8 = 4;
+pub(super) const EVENT: u8 = 4;
 const STASH: u8 = 5;
 const DISCARD: u8 = 6;
 const PREPARED: u8 = 7;
 
-const EVENT_HEADER_BYTES: usize = 88;
+pub(super) const EVENT_HEADER_BYTES: usize = 88;
 const COLUMN_BYTES_MIN: usize = 12;
 
-const IN_KEY: u8 = 1;
-const NULLABLE: u8 = 2;
+pub(super) const COLUMN_IN_KEY: u8 = 1;
+pub(super) const COLUMN_NULLABLE: u8 = 2;
 
 const CUT: &str = "a record cut short";
 const PART: &str = "a part that lies outside the value";
@@ -105,8 +105,8 @@ impl TopicTable {
                 type_oid,
                 typmod,
                 shape,
-                in_key: flags & IN_KEY != 0,
-                nullable: flags & NULLABLE != 0,
+                in_key: flags & COLUMN_IN_KEY != 0,
+                nullable: flags & COLUMN_NULLABLE != 0,
             });
         }
         self.topics.insert(id, Arc::new(topic));
@@ -456,6 +456,33 @@ mod tests {
             Some(VALUE),
             "an event outlives its batch"
         );
+    }
+
+    #[test]
+    fn what_was_read_can_be_written_and_read_again() {
+        let records = [
+            topic(7, "shop.public.orders"),
+            event(&Fixed::default(), r#"{"id":1}"#, VALUE, "", &[3, 9]),
+            event(
+                &Fixed {
+                    op: 0,
+                    flags: OWN | FREE,
+                    parts: [(0, 0); 3],
+                    ..Fixed::default()
+                },
+                "",
+                "",
+                r#"{"h":1}"#,
+                &[],
+            ),
+        ];
+        let batch = TopicTable::default().read(records.concat()).unwrap();
+        for (event, record) in batch.events().zip(&records[1..]) {
+            let written = event.to_records();
+            assert_eq!(written, [records[0].as_slice(), record].concat());
+            let again = TopicTable::default().read(written.clone()).unwrap();
+            assert_eq!(again.event(0).unwrap().to_records(), written);
+        }
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl Shape {
         self.code >= ARRAY
     }
 
+    /// Whether it lists attributes, maybe none.
+    pub(super) fn has_attributes(&self) -> bool {
+        self.element() == OBJECT
+    }
+
     /// Reads what columns and attributes have in common: name, shape and flags.
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<(String, Self, u8), &'static str> {
         Self::read_at(fields, 0)
@@ -44,7 +49,7 @@ impl Shape {
             code,
             attributes: Vec::new(),
         };
-        if shape.element() == OBJECT {
+        if shape.has_attributes() {
             if depth == DEPTH_MAX {
                 return Err("objects within too many others");
             }
