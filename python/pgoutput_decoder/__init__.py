@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from ._native import LogicalReplicationReader, ReplicationMessage, message_to_debezium_json
+from ._native import (
+    LogicalReplicationReader,
+    ReplicationMessage,
+    arrow_batches,
+    message_to_debezium_json,
+)
 from .exceptions import (
     ChangesLostError,
     ConfigurationError,
@@ -14,6 +19,7 @@ from .exceptions import (
     PublicationNotFoundError,
     ReplicationError,
     SlotNotFoundError,
+    UnrepresentableError,
 )
 from .messages import format_operation, get_table_name, message_to_dict
 from .status import Status
@@ -33,6 +39,8 @@ __all__ = [
     "SlotNotFoundError",
     "Status",
     "Unchanged",
+    "UnrepresentableError",
+    "arrow_batches",
     "format_operation",
     "get_table_name",
     "message_to_debezium_json",

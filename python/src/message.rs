@@ -35,6 +35,11 @@ impl Rendering {
         }
     }
 
+    /// What numerics become; none where nothing is known of the columns.
+    pub(crate) fn decimal(&self) -> Option<DecimalAs> {
+        self.typed.then_some(self.decimal)
+    }
+
     fn names(&self, py: Python<'_>, topic: &Arc<Topic>) -> Arc<ColumnNames> {
         let mut cache = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, names)) = cache
@@ -88,6 +93,10 @@ impl ReplicationMessage {
 
     pub(crate) fn event(&self) -> &Event {
         &self.event
+    }
+
+    pub(crate) fn rendering(&self) -> &Arc<Rendering> {
+        &self.rendering
     }
 
     fn row(&self, py: Python<'_>, json: Option<&str>, unchanged: &[u32]) -> PyResult<Py<PyAny>> {

@@ -28,6 +28,17 @@ pub(crate) fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// An array's elements.
+pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
+    let rest = array.strip_prefix('[').unwrap_or_default();
+    let mut rest = Some(rest).filter(|rest| !rest.starts_with(']'));
+    iter::from_fn(move || {
+        let (element, behind) = split_value(rest?);
+        rest = behind.strip_prefix(',');
+        Some(element)
+    })
+}
+
 /// Whether a string literal says `name`.
 pub(crate) fn is_named(literal: &str, name: &str) -> Result<bool, JiterError> {
     let inner = literal.get(1..literal.len().saturating_sub(1));
