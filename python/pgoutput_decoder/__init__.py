@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
-from ._native import LogicalReplicationReader, ReplicationMessage, message_to_debezium_json
+from ._native import (
+    LogicalReplicationReader,
+    ReplicationMessage,
+    arrow_batches,
+    message_to_debezium_json,
+)
 from .exceptions import (
     ChangesLostError,
     ConfigurationError,
@@ -15,6 +20,7 @@ from .exceptions import (
     PublicationNotFoundError,
     ReplicationError,
     SlotNotFoundError,
+    UnrepresentableError,
 )
 from .messages import Column, format_operation, get_table_name, message_to_dict
 from .status import Status
@@ -39,6 +45,8 @@ __all__ = [
     "SyncReader",
     "Transaction",
     "Unchanged",
+    "UnrepresentableError",
+    "arrow_batches",
     "format_operation",
     "get_table_name",
     "message_to_debezium_json",

@@ -1,9 +1,19 @@
 """The extension module. Import its names from `pgoutput_decoder`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypedDict, Unpack, final
+
+import pyarrow  # type: ignore[import-untyped]
 
 from .messages import Column
 from .status import Status
@@ -14,6 +24,7 @@ __all__ = [
     "Iteration",
     "LogicalReplicationReader",
     "ReplicationMessage",
+    "arrow_batches",
     "message_to_debezium_json",
 ]
 
@@ -201,6 +212,20 @@ class LogicalReplicationReader:
         know nothing of transactions. Cancelling a wait loses nothing.
 
         Raises ValueError for a bound that cannot be.
+        """
+
+    def arrow_batches(
+        self,
+        max_events: int = 1000,
+        max_bytes: int | None = None,
+        max_wait: float = 0.0,
+        *,
+        text_columns: Sequence[str] | None = None,
+    ) -> AsyncIterator[list[pyarrow.RecordBatch]]:
+        """The lists of `batches`, each as one record batch for each table and version of it.
+
+        Acknowledged as those lists are: all record batches of a list together. The function
+        `arrow_batches` says what they are, what `text_columns` is for, and what is raised.
         """
 
     def transactions(self, max_events: int = 10_000) -> AsyncIterator[Transaction]:
@@ -403,3 +428,41 @@ class ReplicationMessage:
 
 def message_to_debezium_json(message: ReplicationMessage, indent: int | None = 2) -> str:
     """The event as JSON in the reader's format: indented, or with None on one line."""
+
+def arrow_batches(
+    messages: Iterable[ReplicationMessage], *, text_columns: Sequence[str] | None = None
+) -> list[pyarrow.RecordBatch]:
+    """The messages as Arrow record batches, for polars, pandas, DuckDB and all that reads Arrow.
+
+    One batch for each table and version of its columns, in the order in which these appear; within
+    it a row for each message, in their order. First the table's columns: of `after`, for `"d"` of
+    `before`, where columns that were not sent are null; for `"t"` all are. Those of the key have
+    the metadata `key`. Behind them, with one more underscore where the table has such a column:
+
+    `__op` (utf8): as `message.op`.
+    `__before` (utf8): for `"u"` the old row, as far as it was sent, in JSON: with a changed key the
+        old one, with REPLICA IDENTITY FULL all of it.
+    `__unchanged` (list<utf8>): columns whose TOASTed value was not sent: null, and not NULL.
+    `__position` (utf8), `__lsn` (uint64), `__xid` (uint32): as the message's. `__lsn` and `__xid`
+        are numbers.
+    `__commit_ts` (timestamp[us, UTC]): when the transaction was committed; null, as `__xid` is, for
+        a message of none.
+
+    What is about no table, as a logical message, has one column `value`, its JSON. The metadata of
+    a batch's schema are `schema`, `table`, `topic` and `relation_oid`.
+
+    numeric(p, s) of up to 38 digits is decimal128, or what the reader's `decimal` asks for, other
+    numerics are utf8; the README has a table of all types. Other threads run meanwhile: from
+    asyncio, `await asyncio.to_thread(arrow_batches, messages)` for very many.
+
+    messages: of readers with the same `format` and `decimal`. Over 2 GiB of a table are more than
+        one batch.
+    text_columns: columns, as `"schema.table.column"`, to be utf8 whatever their type: what the
+        event's JSON has.
+
+    Raises UnrepresentableError, with the column's name for `text_columns`, where there would be a
+    null for what is no NULL: `infinity` in a date or timestamp, the time 24:00:00, NaN in a
+    decimal128, years that a timestamp of 64 bits does not reach, and arrays of several dimensions
+    or with other lower bounds than 1. ConfigurationError for `format="debezium"`, ValueError for
+    messages of unlike readers, ImportError without pyarrow.
+    """

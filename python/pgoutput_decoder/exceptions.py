@@ -15,6 +15,7 @@ __all__ = [
     "PublicationNotFoundError",
     "ReplicationError",
     "SlotNotFoundError",
+    "UnrepresentableError",
 ]
 
 
@@ -103,3 +104,28 @@ class DecodingError(ReplicationError):
         self.lsn = lsn
         self.offset = offset
         self.message_type = message_type
+
+
+class UnrepresentableError(ReplicationError, ValueError):
+    """A value that the Arrow type of its column cannot hold, as `infinity` in a date.
+
+    `schema`, `table` and `column` say where, `position` in which change; `hint` names the column as
+    an argument that has its values as text. The messages are as good as before.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        schema: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        position: str | None = None,
+        sqlstate: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate, hint=hint)
+        self.schema = schema
+        self.table = table
+        self.column = column
+        self.position = position

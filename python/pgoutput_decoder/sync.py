@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
+    import pyarrow as _pyarrow  # type: ignore[import-untyped]
+
     from ._native import _Settings
 
 __all__ = ["SyncReader"]
@@ -61,6 +63,19 @@ class SyncReader:
         """As `LogicalReplicationReader.batches`."""
         self._start()
         return _Iterator(self._reader.batches(max_events, max_bytes, max_wait))
+
+    def arrow_batches(
+        self,
+        max_events: int = 1000,
+        max_bytes: int | None = None,
+        max_wait: float = 0.0,
+        *,
+        text_columns: Sequence[str] | None = None,
+    ) -> Iterator[list[_pyarrow.RecordBatch]]:
+        """As `LogicalReplicationReader.arrow_batches`."""
+        self._start()
+        bounds = (max_events, max_bytes, max_wait)
+        return _Iterator(self._reader.arrow_batches(*bounds, text_columns=text_columns))
 
     def transactions(self, max_events: int = 10_000) -> Iterator[Transaction]:
         """As `LogicalReplicationReader.transactions`; a transaction may be iterated over."""

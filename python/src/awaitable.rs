@@ -31,6 +31,8 @@ pub(crate) struct Awaitable {
     deadline: Option<Instant>,
     /// Wakes us then.
     timer: Option<Py<PyAny>>,
+    /// What is made of the messages: a function's result.
+    made_by: Option<Py<PyAny>>,
 }
 
 /// What is awaited.
@@ -67,7 +69,14 @@ impl Awaitable {
             waiter_id: None,
             deadline: None,
             timer: None,
+            made_by: None,
         }
+    }
+
+    /// Gives what `function` makes of the messages.
+    pub(crate) fn made_by(mut self, function: Option<Py<PyAny>>) -> Self {
+        self.made_by = function;
+        self
     }
 
     fn step(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -173,8 +182,11 @@ impl Awaitable {
         match next {
             Next::Event(event) => Ok(Step::Finish(self.message(py, event)?.into_any())),
             Next::Batch(events) => {
-                let messages = self.messages(py, events)?;
-                Ok(Step::Finish(PyList::new(py, messages)?.into_any().unbind()))
+                let messages = PyList::new(py, self.messages(py, events)?)?;
+                Ok(Step::Finish(match &self.made_by {
+                    Some(function) => function.call1(py, (messages,))?,
+                    None => messages.into_any().unbind(),
+                }))
             }
             Next::Transaction { events, whole } => {
                 Ok(Step::Finish(self.transaction(py, events, whole)?))

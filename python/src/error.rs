@@ -15,6 +15,7 @@ import_exception!(pgoutput_decoder.exceptions, DecodingError);
 import_exception!(pgoutput_decoder.exceptions, PublicationNotFoundError);
 import_exception!(pgoutput_decoder.exceptions, ReplicationError);
 import_exception!(pgoutput_decoder.exceptions, SlotNotFoundError);
+import_exception!(pgoutput_decoder.exceptions, UnrepresentableError);
 
 /// The exception for `error`; a new one each time, for each has its own traceback.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
@@ -119,6 +120,25 @@ pub(crate) fn configuration(setting: &str, reason: &str) -> PyErr {
 /// An event's JSON that cannot be read: a bug, never the caller's or the server's doing.
 pub(crate) fn unreadable(reason: &str) -> PyErr {
     DecodingError::new_err(format!("cannot read the decoder's JSON: {reason}"))
+}
+
+/// A value that its column's Arrow type cannot hold: where it is, never what it is.
+pub(crate) fn unrepresentable(py: Python<'_>, place: [(&str, &str); 4], arrow_type: &str) -> PyErr {
+    let [(_, schema), (_, table), (_, column), (_, position)] = place;
+    let name = format!("{schema}.{table}.{column}");
+    let message = format!(
+        "{name}: Arrow's {arrow_type} cannot hold the value at {position}; to have the column's \
+         values as text, name it in text_columns"
+    );
+    let raised = || {
+        let attributes = place.into_py_dict(py)?;
+        attributes.set_item("hint", format!("text_columns=[{name:?}]"))?;
+        let exception = py
+            .get_type::<UnrepresentableError>()
+            .call((message,), Some(&attributes))?;
+        Ok(PyErr::from_value(exception))
+    };
+    raised().unwrap_or_else(|failed| failed)
 }
 
 fn attributes<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {

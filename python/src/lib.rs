@@ -3,6 +3,7 @@
 //! Conversion and scheduling only: what an event says is decided in the decoder, when and what is
 //! received or confirmed in the host.
 
+mod arrow;
 mod awaitable;
 mod error;
 mod message;
@@ -22,6 +23,8 @@ use pyo3::prelude::pymodule;
 /// The extension module; its names are for import from `pgoutput_decoder`.
 #[pymodule(gil_used = false)]
 mod _native {
+    #[pymodule_export]
+    use crate::arrow::arrow_batches;
     #[pymodule_export]
     use crate::message::{ReplicationMessage, message_to_debezium_json};
     #[pymodule_export]

@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use crate::error;
 use crate::pretty::{indented, on_one_line};
 use crate::raw;
-use crate::value::{self, ColumnNames, Wishes};
+use crate::value::{self, ColumnNames, DecimalAs, Wishes};
 
 /// How a reader's messages are turned into Python objects.
 pub(crate) struct Rendering {
@@ -53,6 +53,11 @@ impl Rendering {
             return Err(error::configuration(name, "for format=\"native\" alone"));
         }
         Ok(Self::new(typed, wishes))
+    }
+
+    /// What numerics become; none where nothing is known of the columns.
+    pub(crate) fn decimal(&self) -> Option<DecimalAs> {
+        self.typed.then_some(self.wishes.decimal)
     }
 
     fn names(&self, py: Python<'_>, topic: &Arc<Topic>) -> Arc<ColumnNames> {
@@ -108,6 +113,10 @@ impl ReplicationMessage {
 
     pub(crate) fn event(&self) -> &Event {
         &self.event
+    }
+
+    pub(crate) fn rendering(&self) -> &Arc<Rendering> {
+        &self.rendering
     }
 
     fn row(&self, py: Python<'_>, json: Option<&str>, unchanged: &[u32]) -> PyResult<Py<PyAny>> {

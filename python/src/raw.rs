@@ -1,20 +1,49 @@
 //! Finds values in a row's JSON without reading them: the text itself is what is wanted.
 
+use std::iter;
+
 use jiter::{Jiter, JiterError};
 
 /// The JSON of a column in a row, all that stands between its name and the next one's: the decoder
 /// puts no space there, but the server's own json text may begin and end with some.
 pub(crate) fn column<'j>(row: &'j str, name: &str) -> Result<Option<&'j str>, JiterError> {
-    let mut rest = row.strip_prefix('{').unwrap_or_default();
-    while rest.starts_with('"') {
-        let (key, behind) = rest.split_at(string_length(rest));
-        let (value, behind) = split_value(behind.strip_prefix(':').unwrap_or(behind));
-        if Jiter::new(key.as_bytes()).next_str()? == name {
+    for (literal, value) in members(row) {
+        if is_named(literal, name)? {
             return Ok(Some(value));
         }
-        rest = behind.strip_prefix(',').unwrap_or_default();
     }
     Ok(None)
+}
+
+/// The names of an object's members, as they are written, and their values.
+pub(crate) fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = object.strip_prefix('{').unwrap_or_default();
+    iter::from_fn(move || {
+        rest.starts_with('"').then(|| {
+            let (name, behind) = rest.split_at(string_length(rest));
+            let (value, behind) = split_value(behind.strip_prefix(':').unwrap_or(behind));
+            rest = behind.strip_prefix(',').unwrap_or_default();
+            (name, value)
+        })
+    })
+}
+
+/// An array's elements.
+pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
+    let rest = array.strip_prefix('[').unwrap_or_default();
+    let mut rest = Some(rest).filter(|rest| !rest.starts_with(']'));
+    iter::from_fn(move || {
+        let (element, behind) = split_value(rest?);
+        rest = behind.strip_prefix(',');
+        Some(element)
+    })
+}
+
+/// Whether a string literal says `name`.
+pub(crate) fn is_named(literal: &str, name: &str) -> Result<bool, JiterError> {
+    let inner = literal.get(1..literal.len().saturating_sub(1));
+    Ok(inner == Some(name)
+        || literal.contains('\\') && Jiter::new(literal.as_bytes()).next_str()? == name)
 }
 
 /// A value with the space around it, and what ends it with all that follows. To any depth.

@@ -10,7 +10,9 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefReference};
+use pyo3::types::{
+    IntoPyDict, PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefReference,
+};
 
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error;
@@ -38,11 +40,17 @@ pub(crate) struct Iteration {
     reader: Py<LogicalReplicationReader>,
     /// What is asked for each time.
     each: Purpose,
+    /// What is made of it: a function's result.
+    made_by: Option<Py<PyAny>>,
 }
 
 impl Iteration {
     pub(crate) fn new(reader: Py<LogicalReplicationReader>, each: Purpose) -> Self {
-        Self { reader, each }
+        Self {
+            reader,
+            each,
+            made_by: None,
+        }
     }
 }
 
@@ -54,7 +62,8 @@ impl Iteration {
 
     fn __anext__(&self, py: Python<'_>) -> PyResult<Awaitable> {
         self.reader.get().ask(py)?;
-        Ok(Awaitable::new(self.reader.clone_ref(py), self.each))
+        let made_by = self.made_by.as_ref().map(|function| function.clone_ref(py));
+        Ok(Awaitable::new(self.reader.clone_ref(py), self.each).made_by(made_by))
     }
 }
 
@@ -290,6 +299,26 @@ impl LogicalReplicationReader {
                 .map_err(|_| PyValueError::new_err("max_wait: expected seconds, 0 or more"))?,
         };
         Ok(Iteration::new(slf, Purpose::Batch(bounds)))
+    }
+
+    /// The messages in lists, as Arrow record batches.
+    #[pyo3(signature = (max_events=1000, max_bytes=None, max_wait=0.0, *, text_columns=None))]
+    fn arrow_batches(
+        slf: Py<Self>,
+        py: Python<'_>,
+        max_events: i128,
+        max_bytes: Option<i128>,
+        max_wait: f64,
+        text_columns: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Iteration> {
+        let function = py
+            .import("pgoutput_decoder._native")?
+            .getattr("arrow_batches")?;
+        let settings = [("text_columns", text_columns)].into_py_dict(py)?;
+        let partial = py.import("functools")?.getattr("partial")?;
+        let mut iteration = Self::batches(slf, max_events, max_bytes, max_wait)?;
+        iteration.made_by = Some(partial.call((function,), Some(&settings))?.unbind());
+        Ok(iteration)
     }
 
     /// The messages by transaction.
