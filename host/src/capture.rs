@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub use self::catalog::{Catalog, CatalogAt};
 pub use self::replay::{Replay, ReplayError};
 pub(crate) use self::write::{frame_line, stage_line};
+use crate::frames::{POSTGRES_EPOCH_US, push_frame};
 use crate::lsn::Lsn;
 
 /// A recorded stream, its messages in the wire form `wit/decoding.wit` wants.
@@ -162,22 +163,12 @@ impl Capture {
         let sent_at_us = line
             .server_ts_us
             .checked_sub(POSTGRES_EPOCH_US)
+            .map(|_| line.server_ts_us)
             .ok_or("microseconds since 1970-01-01 in \"server_ts_us\"")?;
-        let message_bytes = line.hex.len() / 2;
-        let length = u32::try_from(message_bytes)
-            .ok()
-            .filter(|bytes| *bytes <= MESSAGE_BYTES_MAX)
-            .ok_or("a message of at most 1 GiB in \"hex\"")?
-            + FRAME_HEAD_LENGTH;
-
-        self.bytes.push(b'd');
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.push(b'w');
-        self.bytes.extend_from_slice(&lsn.0.to_be_bytes());
-        self.bytes.extend_from_slice(&end_lsn.0.to_be_bytes());
-        self.bytes.extend_from_slice(&sent_at_us.to_be_bytes());
-        push_hex(&mut self.bytes, line.hex.as_bytes())
-            .ok_or("pairs of hexadecimal digits in \"hex\"")?;
+        let message =
+            from_hex(line.hex.as_bytes()).ok_or("pairs of hexadecimal digits in \"hex\"")?;
+        push_frame(&mut self.bytes, lsn, end_lsn, sent_at_us, &message)
+            .ok_or("a message of at most 1 GiB in \"hex\"")?;
         self.frames.push(Frame {
             end: self.bytes.len(),
             lsn,
@@ -206,7 +197,7 @@ fn read(path: &Path) -> Result<String, CaptureError> {
     })
 }
 
-fn push_hex(bytes: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
+fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
     let value = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -214,23 +205,14 @@ fn push_hex(bytes: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
         _ => None,
     };
     let (pairs, rest) = digits.as_chunks::<2>();
-    for &[high, low] in pairs {
-        bytes.push(value(high)? << 4 | value(low)?);
-    }
-    rest.is_empty().then_some(())
+    let bytes = pairs
+        .iter()
+        .map(|&[high, low]| Some(value(high)? << 4 | value(low)?));
+    bytes.collect::<Option<_>>().filter(|_| rest.is_empty())
 }
 
 const LINE_MEMBERS: &str = "members \"lsn\", \"end_lsn\" and \"hex\" (strings) and \
                             \"server_ts_us\" (a whole number)";
-
-/// 2000-01-01 in µs since 1970-01-01: the wire's clock starts there.
-pub(crate) const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
-
-/// What the frame's length counts besides the message: itself, 'w', two LSNs and the clock.
-const FRAME_HEAD_LENGTH: u32 = 29;
-
-/// `MaxAllocSize`, utils/memutils.h: no message of the server is longer.
-const MESSAGE_BYTES_MAX: u32 = 0x3FFF_FFFF;
 
 #[cfg(test)]
 mod tests {

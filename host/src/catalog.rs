@@ -12,10 +12,9 @@ use tokio_postgres::{Client, Row};
 
 use crate::config::Config;
 use crate::connection::{Connection, Connector, Endpoint, Place, Purpose, late};
-use crate::engine::{
-    Attribute, ColumnFacts, Facts, Question, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
-};
+use crate::engine::{Facts, Question};
 use crate::error::{CONNECTING, Error, Login, hint_for};
+use crate::facts;
 
 /// The catalog connection.
 pub(crate) struct Catalog {
@@ -73,30 +72,34 @@ impl Catalog {
 
     /// What the catalogs have of a relation and of types. What is gone is not in the answer.
     pub(crate) async fn facts(&mut self, question: &Question) -> Result<Facts, Error> {
-        let own = self.relation(question.relation).await?;
-        let mut relations: Vec<_> = own.into_iter().collect();
-        let named = |facts: &RelationFacts| {
-            facts.namespace == question.namespace && facts.name == question.name
-        };
-        if !relations.iter().any(named) {
-            let name: [Parameter<'_>; 2] = [
-                (&question.namespace, Type::TEXT),
-                (&question.name, Type::TEXT),
-            ];
-            for row in self.query(RELATION_NAMED, &name).await? {
-                let oid = self.get(&row, 0)?;
-                relations.extend(self.relation(oid).await?);
+        match self.ask(question, self.wants_defaults).await {
+            // Somebody has locked the table, for as long as they like. The stream goes on without
+            // its columns' defaults, until the server describes the table again.
+            Err(error) if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) => {
+                self.ask(question, false).await
             }
+            facts => facts,
         }
-        let mut oids = question.types.clone();
-        oids.extend(
-            relations
-                .iter()
-                .flat_map(|relation| &relation.columns)
-                .map(|c| c.type_),
-        );
-        let types = self.types(&oids).await?;
-        Ok(Facts { types, relations })
+    }
+
+    async fn ask(&mut self, question: &Question, with_defaults: bool) -> Result<Facts, Error> {
+        let Question {
+            relation,
+            namespace,
+            name,
+            types,
+        } = question;
+        let parameters: [Parameter<'_>; 5] = [
+            (relation, Type::OID),
+            (namespace, Type::TEXT),
+            (name, Type::TEXT),
+            (types, Type::OID_ARRAY),
+            (&with_defaults, Type::BOOL),
+        ];
+        let rows = self.query(facts::SQL, &parameters).await?;
+        let text: Option<String> = rows.first().map(|row| self.get(row, 0)).transpose()?;
+        facts::parse(&text.unwrap_or_default())
+            .map_err(|error| Error::protocol(format!("the catalogs are not as expected: {error}")))
     }
 
     /// Runs a query, once more on a new connection if the one at hand turns out to be lost.
@@ -209,100 +212,6 @@ impl Catalog {
         }
     }
 
-    async fn relation(&mut self, oid: u32) -> Result<Option<RelationFacts>, Error> {
-        let parameter: [Parameter<'_>; 1] = [(&oid, Type::OID)];
-        let rows = self.query(RELATION, &parameter).await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let (namespace, name) = (self.get(row, 0)?, self.get(row, 1)?);
-        let primary_key = self.get(row, 2)?;
-        let mut columns = Vec::new();
-        for row in self.columns(oid).await? {
-            columns.push(ColumnFacts {
-                name: self.get(&row, 0)?,
-                type_: self.get(&row, 1)?,
-                typmod: self.get(&row, 2)?,
-                not_null: self.get(&row, 3)?,
-                default: self.get(&row, 4)?,
-            });
-        }
-        let mut unique_indexes = Vec::new();
-        for row in self.query(UNIQUE_INDEXES, &parameter).await? {
-            unique_indexes.push(UniqueIndex {
-                name: self.get(&row, 0)?,
-                expression: self.get(&row, 1)?,
-                columns: self.get(&row, 2)?,
-            });
-        }
-        Ok(Some(RelationFacts {
-            oid,
-            namespace,
-            name,
-            columns,
-            primary_key,
-            unique_indexes,
-        }))
-    }
-
-    async fn columns(&mut self, oid: u32) -> Result<Vec<Row>, Error> {
-        let with_defaults = self.wants_defaults;
-        let parameters: [Parameter<'_>; 2] = [(&oid, Type::OID), (&with_defaults, Type::BOOL)];
-        match self.query(COLUMNS, &parameters).await {
-            // Somebody has locked the table, for as long as they like. The stream goes on without
-            // its columns' defaults, until the server describes the table again.
-            Err(error) if error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code()) => {
-                self.query(COLUMNS, &[(&oid, Type::OID), (&false, Type::BOOL)])
-                    .await
-            }
-            columns => columns,
-        }
-    }
-
-    async fn types(&mut self, oids: &[u32]) -> Result<Vec<TypeFacts>, Error> {
-        if oids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.query(TYPES, &[(&oids, Type::OID_ARRAY)]).await?;
-        rows.iter().map(|row| self.type_facts(row)).collect()
-    }
-
-    fn type_facts(&self, row: &Row) -> Result<TypeFacts, Error> {
-        let kind: String = self.get(row, 3)?;
-        let delimiter: String = self.get(row, 5)?;
-        let names: Vec<String> = self.get(row, 10)?;
-        let types: Vec<u32> = self.get(row, 11)?;
-        let typmods: Vec<i32> = self.get(row, 12)?;
-        let attributes = names.into_iter().zip(types).zip(typmods);
-        Ok(TypeFacts {
-            oid: self.get(row, 0)?,
-            namespace: self.get(row, 1)?,
-            name: self.get(row, 2)?,
-            kind: match kind.as_str() {
-                "c" => TypeKind::Composite,
-                "d" => TypeKind::Domain,
-                "e" => TypeKind::Enumeration,
-                "m" => TypeKind::Multirange,
-                "p" => TypeKind::Pseudo,
-                "r" => TypeKind::Range,
-                _ => TypeKind::Base,
-            },
-            element: self.get(row, 4)?,
-            delimiter: delimiter.chars().next().unwrap_or(','),
-            base: self.get(row, 6)?,
-            base_typmod: self.get(row, 7)?,
-            subtype: self.get(row, 8)?,
-            labels: self.get(row, 9)?,
-            attributes: attributes
-                .map(|((name, type_), typmod)| Attribute {
-                    name,
-                    type_,
-                    typmod,
-                })
-                .collect(),
-        })
-    }
-
     pub(crate) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
         &self,
         row: &'a Row,
@@ -363,92 +272,3 @@ SELECT pg_catalog.pg_postmaster_start_time()::text,
        (SELECT count(pg_catalog.set_config(s.name, '0', false))
         FROM pg_catalog.pg_settings s
         WHERE s.name IN ('idle_session_timeout', 'transaction_timeout'))";
-
-const RELATION: &str = "
-SELECT n.nspname::text, c.relname::text,
-       ARRAY(SELECT a.attname::text
-             FROM pg_catalog.pg_index i
-             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts
-             ORDER BY k.place)
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = $1";
-
-const RELATION_NAMED: &str = "
-SELECT c.oid
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1::name AND c.relname = $2::name";
-
-const COLUMNS: &str = "
-SELECT a.attname::text, a.atttypid, a.atttypmod,
-       a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
-       CASE WHEN $2 THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
-FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum";
-
-/// With the columns an index only includes: Debezium takes those for its key, too.
-const UNIQUE_INDEXES: &str = "
-SELECT c.relname::text, i.indexprs IS NOT NULL,
-       ARRAY(SELECT a.attname::text
-             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-             ORDER BY k.place)
-FROM pg_catalog.pg_index i
-JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = $1 AND i.indisunique AND NOT i.indisprimary
-ORDER BY c.relname";
-
-/// Multiranges and `typsubscript` came with 14: `to_jsonb` reads a column that may not be
-/// there.
-const TYPES: &str = "
-WITH RECURSIVE ranges AS (
-  SELECT r.rngtypid AS oid, r.rngsubtype AS subtype FROM pg_catalog.pg_range r
-  UNION ALL
-  SELECT (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid, r.rngsubtype FROM pg_catalog.pg_range r
-), needed AS (
-  SELECT unnest($1) AS oid
-  UNION
-  SELECT part.oid
-  FROM needed
-  JOIN pg_catalog.pg_type t ON t.oid = needed.oid
-  CROSS JOIN LATERAL (
-    SELECT t.typelem
-    UNION ALL
-    SELECT t.typbasetype
-    UNION ALL
-    SELECT ranges.subtype FROM ranges WHERE ranges.oid = t.oid
-    UNION ALL
-    SELECT a.atttypid
-    FROM pg_catalog.pg_attribute a
-    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-  ) AS part(oid)
-  WHERE part.oid <> 0
-)
-SELECT t.oid, n.nspname::text, t.typname::text, t.typtype::text,
-       CASE WHEN t.typlen = -1
-             AND coalesce(pg_catalog.to_jsonb(t) ->> 'typsubscript', 'array_subscript_handler')
-                 LIKE '%array\\_subscript\\_handler'
-            THEN t.typelem ELSE 0::oid END,
-       t.typdelim::text, t.typbasetype, t.typtypmod,
-       coalesce((SELECT ranges.subtype FROM ranges WHERE ranges.oid = t.oid), 0::oid),
-       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
-             WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
-       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
-             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
-               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-       ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
-             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
-               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-       ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
-             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
-               AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-FROM needed
-JOIN pg_catalog.pg_type t ON t.oid = needed.oid
-JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-ORDER BY t.oid";

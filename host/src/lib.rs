@@ -44,6 +44,8 @@ mod undecodable;
 pub mod capture;
 pub mod doctor;
 pub mod engine;
+pub mod facts;
+pub mod frames;
 pub mod records;
 pub mod slots;
 

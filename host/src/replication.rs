@@ -14,6 +14,7 @@ use crate::connection::{
 };
 use crate::error::{Error, Login};
 use crate::feedback::{Keepalive, StandbyStatusUpdate};
+use crate::frames::POSTGRES_EPOCH_US;
 use crate::lsn::Lsn;
 
 /// What came from the server.
@@ -289,9 +290,6 @@ const FRAMES_MAX: usize = 64 * 1024;
 
 /// What the buffer may keep after a message larger than it.
 const KEPT_BYTES: usize = 1024 * 1024;
-
-/// 2000-01-01 in µs since 1970-01-01.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,10 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use crate::capture::{POSTGRES_EPOCH_US, frame_line, stage_line};
+use crate::capture::{frame_line, stage_line};
 use crate::engine::Facts;
 use crate::error::Error;
+use crate::frames::POSTGRES_EPOCH_US;
 use crate::lsn::Lsn;
 use crate::records::{Begin, Position};
 use crate::stash::{blocking, first_lsn, frame_bytes};

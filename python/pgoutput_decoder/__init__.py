@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ._native import (
+    Decoder,
     LogicalReplicationReader,
     ReplicationMessage,
     arrow_batches,
@@ -35,6 +36,7 @@ __all__ = [
     "Column",
     "ConfigurationError",
     "ConnectionError",
+    "Decoder",
     "DecodingError",
     "LogicalReplicationReader",
     "PublicationNotFoundError",

@@ -21,6 +21,7 @@ from .transactions import Transaction
 from .unchanged import Unchanged
 
 __all__ = [
+    "Decoder",
     "Iteration",
     "LogicalReplicationReader",
     "ReplicationMessage",
@@ -196,6 +197,34 @@ class LogicalReplicationReader:
         memory_max_bytes: int | None = None,
         **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
+    @staticmethod
+    def from_recording(
+        path: str | PathLike[str],
+        catalog: str | PathLike[str] | None = None,
+        *,
+        auto_acknowledge: bool = True,
+        format: Literal["native", "debezium"] = "native",
+        decimal: Literal["Decimal", "float", "str"] = "Decimal",
+        temporal: Literal["str", "datetime"] = "str",
+        uuid: Literal["str", "UUID"] = "str",
+        options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
+        database: str = "",
+    ) -> LogicalReplicationReader:
+        """A reader of a recorded stream, without a server: for tests.
+
+        It gives the messages that the recording has and ends there, with StopAsyncIteration; all
+        else is as with a server. What was acknowledged is `status().acknowledged`.
+
+        path: a recording: a JSON object a line, `lsn`, `end_lsn`, `server_ts_us` and `hex`, which
+            is a pgoutput message; or what `on_undecodable="park:FILE"` wrote.
+        catalog: what the server's catalogs held, JSON. None: it is in the recording, or in
+            `catalog.json` beside it.
+        database: its name, as `source["db"]` and options have it.
+
+        Raises OSError for a file that cannot be read, ValueError for one that is no recording, with
+        the line; while reading, DecodingError for a message that cannot be decoded.
+        """
+
     def __aiter__(self) -> Iteration: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
     def batches(
@@ -280,6 +309,55 @@ class LogicalReplicationReader:
 
         Cheap: asks nobody but this process. May be called at any time, before the first message and
         after `stop()` too, and from any thread or task.
+        """
+
+@final
+class Decoder:
+    """Turns pgoutput's messages into `ReplicationMessage`s: for who has a connection of their own.
+
+    It sees every message of the stream, from where the slot stands on, in order. Streamed and
+    prepared transactions are kept until they are decided. What is confirmed to the server, and
+    when, is the caller's business.
+
+    query: runs an SQL statement and returns the one text that it gives, on an ordinary connection
+        to the database: `lambda sql: cursor.execute(sql).fetchone()[0]` with psycopg. It is asked
+        when a relation first comes or has changed. None: nothing is asked, and what only the
+        catalogs know is missing: values of types that are not PostgreSQL's own, as enums and
+        arrays of them, come as text, and keys are those of the replica identity.
+    format, decimal, temporal, uuid, options: as for a LogicalReplicationReader.
+    database: its name, as `source["db"]` has it.
+
+    Raises ConfigurationError for a setting that cannot be right.
+    """
+
+    def __new__(
+        cls,
+        *,
+        query: Callable[[str], str] | None = None,
+        format: Literal["native", "debezium"] = "native",
+        decimal: Literal["Decimal", "float", "str"] = "Decimal",
+        temporal: Literal["str", "datetime"] = "str",
+        uuid: Literal["str", "UUID"] = "str",
+        options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
+        database: str = "",
+    ) -> Decoder: ...
+    def decode(
+        self,
+        payload: bytes,
+        lsn: str | int | None = None,
+        end_lsn: str | int | None = None,
+        sent_at_us: int | None = None,
+    ) -> list[ReplicationMessage]:
+        """The messages that one pgoutput message gives: mostly one, none for a BEGIN.
+
+        payload: what XLogData carries: with psycopg2 `message.payload`.
+        lsn, end_lsn: XLogData's start and end of WAL, `"0/16B3748"` or an int: with psycopg2
+            `message.data_start` and `message.wal_end`.
+        sent_at_us: the server's clock, µs since 1970; None: now.
+
+        Raises DecodingError for what cannot be decoded: it is passed over, and decoding may go on
+        behind it. What `query` raises comes through, and the payload may be passed again. Messages
+        from before an error come with the next call.
         """
 
 @final

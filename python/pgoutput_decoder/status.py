@@ -29,6 +29,9 @@ class Status:
     delivered: str | None
     """The position of the message handed out last; None before the first."""
 
+    acknowledged: str | None
+    """The position up to which messages were acknowledged; None before the first."""
+
     confirmed_lsn: str
     """What the server has been told, or is just being told, to forget: `confirmed_flush_lsn`."""
 

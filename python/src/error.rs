@@ -1,6 +1,7 @@
 //! The host's errors as Python's exceptions: one `match`.
 
-use pgoutput_decoder_host::{EngineError, Error, Lsn, SlotProblem};
+use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
+use pgoutput_decoder_host::{DecodeError, EngineError, Error, Lsn, SlotProblem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -42,9 +43,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             Ok(raised)
         }
         Error::Decoding(decoding) => {
-            attributes.set_item("lsn", Lsn(decoding.lsn).to_string())?;
-            attributes.set_item("offset", decoding.offset)?;
-            attributes.set_item("message_type", decoding.message_type.map(char::from))?;
+            describe(&attributes, decoding)?;
             new::<DecodingError>(py, error, &attributes)
         }
         Error::PublicationNotFound { publication, .. } => {
@@ -77,6 +76,12 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
 pub(crate) fn failed(py: Python<'_>, failure: &Failure) -> PyErr {
     match failure {
         Failure::Host(error) => raise(py, error),
+        Failure::Recording(error) => match &**error {
+            ReplayError::Decode {
+                error: decoding, ..
+            } => decoding_error(py, &error.to_string(), decoding),
+            _ => replication(&error.to_string()),
+        },
         Failure::Panicked => ReplicationError::new_err(
             "the stream ended by a bug in pgoutput_decoder, which the process's standard error \
              tells of; what was not acknowledged comes again",
@@ -115,6 +120,54 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
 /// A setting that cannot be what it was given as.
 pub(crate) fn configuration(setting: &str, reason: &str) -> PyErr {
     ConfigurationError::new_err(format!("{setting}: {reason}"))
+}
+
+/// A message that cannot be decoded, outside of a stream.
+pub(crate) fn undecodable(py: Python<'_>, decoding: &DecodeError) -> PyErr {
+    decoding_error(py, &decoding.to_string(), decoding)
+}
+
+fn decoding_error(py: Python<'_>, text: &str, decoding: &DecodeError) -> PyErr {
+    let attributes = PyDict::new(py);
+    let made = describe(&attributes, decoding).and_then(|()| {
+        let class = py.get_type::<DecodingError>();
+        Ok(PyErr::from_value(class.call((text,), Some(&attributes))?))
+    });
+    made.unwrap_or_else(|failed| failed)
+}
+
+fn describe(attributes: &Bound<'_, PyDict>, decoding: &DecodeError) -> PyResult<()> {
+    attributes.set_item("lsn", Lsn(decoding.lsn).to_string())?;
+    attributes.set_item("offset", decoding.offset)?;
+    attributes.set_item("message_type", decoding.message_type.map(char::from))
+}
+
+/// A decoder that cannot be made.
+pub(crate) fn engine(refused: &EngineError) -> PyErr {
+    match refused {
+        EngineError::Option(_) => ConfigurationError::new_err(refused.to_string()),
+        _ => replication(&refused.to_string()),
+    }
+}
+
+/// A recording that cannot be read.
+pub(crate) fn recording(refused: CaptureError) -> PyErr {
+    match refused {
+        CaptureError::Read { path, source } => {
+            let error = PyErr::from(source);
+            let text = format!("{}: {error}", path.display());
+            Python::attach(|py| match error.get_type(py).call1((text,)) {
+                Ok(named) => PyErr::from_value(named),
+                Err(failed) => failed,
+            })
+        }
+        _ => PyValueError::new_err(refused.to_string()),
+    }
+}
+
+/// What has no class of its own.
+pub(crate) fn replication(text: &str) -> PyErr {
+    ReplicationError::new_err(text.to_owned())
 }
 
 /// An event's JSON that cannot be read: a bug, never the caller's or the server's doing.

@@ -3,8 +3,10 @@
 //! Conversion and scheduling only: what an event says is decided in the decoder, when and what is
 //! received or confirmed in the host.
 
+mod arguments;
 mod arrow;
 mod awaitable;
+mod decoder;
 mod error;
 mod message;
 mod number;
@@ -12,6 +14,7 @@ mod password;
 mod pretty;
 mod raw;
 mod reader;
+mod recording;
 mod runtime;
 mod session;
 mod status;
@@ -25,6 +28,8 @@ use pyo3::prelude::pymodule;
 mod _native {
     #[pymodule_export]
     use crate::arrow::arrow_batches;
+    #[pymodule_export]
+    use crate::decoder::Decoder;
     #[pymodule_export]
     use crate::message::{ReplicationMessage, message_to_debezium_json};
     #[pymodule_export]

@@ -5,20 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pgoutput_decoder_host::Error;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{
-    IntoPyDict, PyBool, PyDict, PyInt, PyList, PyString, PyTuple, PyWeakrefReference,
-};
+use pyo3::types::{IntoPyDict, PyDict, PyWeakrefReference};
 
+use crate::arguments::{
+    Acknowledged, Named, count, decoder_options, parse_create_slot, parse_lsn, position_of,
+    seconds, strings, with_password,
+};
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error;
-use crate::message::{Rendering, ReplicationMessage};
-use crate::password::Callback;
-use crate::session::{Refused, Session};
+use crate::message::Rendering;
+use crate::recording::Recording;
+use crate::session::{Refused, Session, Source};
 use crate::supply::Bounds;
 
 /// Streams the changes of a publication from a replication slot.
@@ -257,23 +259,50 @@ impl LogicalReplicationReader {
         if let Some(create) = create_slot {
             config = config.create_slot(parse_create_slot(create)?);
         }
-        for (name, value) in options.iter().flat_map(PyDictMethods::iter) {
-            let name = option_name(&name)?;
-            if name == "format" {
-                return Err(error::configuration(
-                    "options",
-                    "format is an argument of its own",
-                ));
-            }
-            config = config.option(&name, &option_value(&value)?);
+        for (name, value) in decoder_options(options.as_ref())? {
+            config = config.option(&name, &value);
         }
         Ok(Self {
-            session: Session::new(config, auto_acknowledge, callback),
+            session: Session::new(Source::Server(Box::new(config)), auto_acknowledge, callback),
             rendering: Arc::new(rendering),
             description: format!(
                 "publication_name={:?}, slot_name={slot_name:?}{description}",
                 publications.join(",")
             ),
+            task: Mutex::new(None),
+            left: AtomicBool::new(false),
+        })
+    }
+
+    /// One that replays a recording.
+    #[staticmethod]
+    #[pyo3(signature = (
+        path, catalog=None, *, auto_acknowledge=true, format="native", decimal="Decimal",
+        temporal="str", uuid="str", options=None, database=""
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
+    fn from_recording(
+        path: PathBuf,
+        catalog: Option<PathBuf>,
+        auto_acknowledge: bool,
+        format: &str,
+        decimal: &str,
+        temporal: &str,
+        uuid: &str,
+        options: Option<&Bound<'_, PyDict>>,
+        database: &str,
+    ) -> PyResult<Self> {
+        let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
+        let mut settings = decoder_options(options)?;
+        settings.push(("format".to_owned(), format.to_owned()));
+        settings.push(("database.dbname".to_owned(), database.to_owned()));
+        let recording = Recording::open(&path, catalog.as_deref(), &settings)?;
+        let source = Source::Recording(Box::new(recording));
+        Ok(Self {
+            session: Session::new(source, auto_acknowledge, None),
+            rendering: Arc::new(rendering),
+            description: format!("recording={:?}", path.display().to_string()),
             task: Mutex::new(None),
             left: AtomicBool::new(false),
         })
@@ -378,8 +407,8 @@ impl LogicalReplicationReader {
 
     /// How the stream is. Asks nobody but this process.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (state, status) = self.session.status();
-        crate::status::to_python(py, state, status)
+        let (state, acknowledged, status) = self.session.status();
+        crate::status::to_python(py, state, acknowledged, status)
     }
 
     fn __repr__(&self) -> String {
@@ -387,221 +416,11 @@ impl LogicalReplicationReader {
     }
 }
 
-/// The arguments about where to connect.
-struct Named<'a, 'py> {
-    host: Option<&'a str>,
-    database: Option<&'a str>,
-    port: Option<i128>,
-    user: Option<&'a str>,
-    others: Option<Bound<'py, PyDict>>,
-}
-
-impl Named<'_, '_> {
-    /// They count before `dsn`, and that before the environment.
-    fn config(&self, py: Python<'_>, dsn: Option<&str>) -> PyResult<Config> {
-        let refused = |refused: Error| error::raise(py, &refused);
-        let mut config = Config::parse(dsn.unwrap_or_default())
-            .and_then(Config::environment)
-            .map_err(refused)?;
-        if let Some(host) = self.host {
-            config = config.host(host);
-        }
-        if let Some(database) = self.database {
-            config = config.database(database);
-        }
-        if let Some(port) = self.port {
-            let port = u16::try_from(port)
-                .map_err(|_| error::configuration("port", "expected a number from 1 to 65535"))?;
-            config = config.port(port);
-        }
-        if let Some(user) = self.user {
-            config = config.user(user);
-        }
-        for (name, value) in self.others.iter().flat_map(PyDictMethods::iter) {
-            let name: String = name.extract()?;
-            if !Config::is_parameter(&name) {
-                return Err(PyTypeError::new_err(format!(
-                    "LogicalReplicationReader: unexpected keyword argument {name:?}"
-                )));
-            }
-            if let Ok(on) = value.cast::<PyBool>() {
-                let value = if on.is_true() { "1" } else { "0" };
-                config = config.parameter(&name, value).map_err(refused)?;
-            } else if !value.is_none() {
-                let value = value.str()?;
-                config = config.parameter(&name, value.to_str()?).map_err(refused)?;
-            }
-        }
-        Ok(config)
-    }
-
-    fn description(&self) -> String {
-        let mut text = String::new();
-        for (name, value) in [("host", self.host), ("database", self.database)] {
-            if let Some(value) = value {
-                text = format!("{text}, {name}={value:?}");
-            }
-        }
-        if let Some(port) = self.port {
-            text = format!("{text}, port={port}");
-        }
-        text
-    }
-}
-
-/// A password, or whom to ask for it.
-fn with_password(
-    config: Config,
-    password: Option<Bound<'_, PyAny>>,
-) -> PyResult<(Config, Option<Arc<Callback>>)> {
-    let Some(password) = password.filter(|password| !password.is_none()) else {
-        return Ok((config, None));
-    };
-    if let Ok(text) = password.cast::<PyString>() {
-        let text = text.to_str()?;
-        // 0.1.0's way to say that there is none.
-        if text.is_empty() {
-            return Ok((config, None));
-        }
-        return Ok((config.password(text), None));
-    }
-    if !password.is_callable() {
-        return Err(PyTypeError::new_err(
-            "password: expected a str, or a callable that returns one",
-        ));
-    }
-    let callback = Callback::new(password.unbind());
-    Ok((config.password(callback.password()), Some(callback)))
-}
-
 impl Drop for LogicalReplicationReader {
     fn drop(&mut self) {
         // Nobody can ask any more. What was not acknowledged comes again.
         self.session.stop(false);
     }
-}
-
-/// A number from 1 on.
-fn count(name: &str, value: i128) -> PyResult<usize> {
-    let number = usize::try_from(value).ok().filter(|number| *number > 0);
-    number.ok_or_else(|| PyValueError::new_err(format!("{name}: expected a number from 1 on")))
-}
-
-/// What `acknowledge` was given.
-enum Acknowledged {
-    Lsn(Lsn),
-    Position(Position),
-}
-
-impl Acknowledged {
-    fn extract(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if let Ok(message) = value.cast::<ReplicationMessage>() {
-            return Ok(Self::Position(message.get().event().position()));
-        }
-        if let Ok(text) = value.cast::<PyString>()
-            && let Ok(text) = text.to_str()
-            && text.contains(':')
-        {
-            let position = text.parse();
-            return position
-                .map(Self::Position)
-                .map_err(|_| PyValueError::new_err("lsn: not a position like \"0/16B3748:7\""));
-        }
-        match parse_lsn(value) {
-            Ok(lsn) => Ok(Self::Lsn(lsn)),
-            Err(reason) if is_text_or_int(value) => {
-                Err(PyValueError::new_err(format!("lsn: {reason}")))
-            }
-            Err(_) => Err(PyTypeError::new_err(
-                "lsn: expected a str like \"0/16B3748\", an int, a ReplicationMessage or None",
-            )),
-        }
-    }
-}
-
-/// What `start_position` is given: a position, or the message that has it.
-fn position_of(value: &Bound<'_, PyAny>) -> PyResult<Position> {
-    if let Ok(message) = value.cast::<ReplicationMessage>() {
-        return Ok(message.get().event().position());
-    }
-    let text = value.cast::<PyString>().ok();
-    let position = text.and_then(|text| text.to_str().ok()?.parse().ok());
-    position.ok_or_else(|| {
-        error::configuration(
-            "start_position",
-            "expected a message, or its position, a text like \"0/16B3748:7\"",
-        )
-    })
-}
-
-fn seconds(setting: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| error::configuration(setting, "expected a number of seconds from 0 on"))
-}
-
-/// The host's `X/X` form, or a number: 0.1.0 took the latter, as text.
-fn parse_lsn(value: &Bound<'_, PyAny>) -> Result<Lsn, String> {
-    const EXPECTED: &str = "expected a text like \"0/16B3748\", or a number from 0 to 2**64 - 1";
-    if let Ok(text) = value.cast::<PyString>() {
-        let text = text.to_str().map_err(|_| EXPECTED.to_owned())?;
-        return match text.parse::<u64>() {
-            Ok(number) => Ok(Lsn(number)),
-            Err(_) => text
-                .parse()
-                .map_err(|_| format!("{EXPECTED}, not {text:?}")),
-        };
-    }
-    if is_text_or_int(value) {
-        return value.extract().map(Lsn).map_err(|_| EXPECTED.to_owned());
-    }
-    Err(EXPECTED.to_owned())
-}
-
-fn is_text_or_int(value: &Bound<'_, PyAny>) -> bool {
-    value.is_instance_of::<PyString>()
-        || (value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>())
-}
-
-/// One str, or several in a list or tuple.
-fn strings(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    if let Ok(text) = value.cast::<PyString>() {
-        return Ok(vec![text.to_str()?.to_owned()]);
-    }
-    value.extract().map_err(|_| {
-        PyTypeError::new_err("publication_name: expected a str, or a list of str for several")
-    })
-}
-
-/// Debezium's spelling, which has dots, or Python's, which has underscores in their place.
-fn option_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
-    let name: String = name
-        .extract()
-        .map_err(|_| PyTypeError::new_err("options: names are expected to be str"))?;
-    Ok(if name.contains('.') {
-        name
-    } else {
-        name.replace('_', ".")
-    })
-}
-
-/// Properties are text: `True` is `true`, and a list is its elements separated by commas.
-fn option_value(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok(boolean) = value.cast::<PyBool>() {
-        return Ok(boolean.is_true().to_string());
-    }
-    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyInt>() {
-        return Ok(value.str()?.to_str()?.to_owned());
-    }
-    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        let parts: Vec<String> = value
-            .try_iter()?
-            .map(|part| option_value(&part?))
-            .collect::<PyResult<_>>()?;
-        return Ok(parts.join(","));
-    }
-    Err(PyTypeError::new_err(
-        "options: values are expected to be str, bool, int, or lists of these",
-    ))
 }
 
 fn is_done(task: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -614,18 +433,5 @@ fn current_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match FUNCTION.import(py, "asyncio", "current_task")?.call0() {
         Err(error) if error.is_instance_of::<PyRuntimeError>(py) => Ok(py.None().into_bound(py)),
         task => task,
-    }
-}
-
-/// A bool, or "temporary".
-fn parse_create_slot(create: &Bound<'_, PyAny>) -> PyResult<CreateSlot> {
-    match create.extract::<bool>() {
-        Ok(true) => Ok(CreateSlot::Yes),
-        Ok(false) => Ok(CreateSlot::No),
-        Err(_) if create.eq("temporary")? => Ok(CreateSlot::Temporary),
-        Err(_) => Err(error::configuration(
-            "create_slot",
-            "expected True, \"temporary\" or False",
-        )),
     }
 }

@@ -8,21 +8,25 @@
 //! moment at which a cancelled task could have taken one and lost it.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use pgoutput_decoder_host::capture::ReplayError;
 use pgoutput_decoder_host::{
-    Acknowledger, Batch, Config, Error, Event, Lsn, Monitor, Position, State as StreamState,
-    Status, Stopper, Stream,
+    Acknowledger, Config, Error, Event, Lsn, Monitor, Position, State as StreamState, Status,
+    Stopper,
 };
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
 
 use crate::password::Callback;
+use crate::recording::Recording;
 use crate::runtime::{self, Link, Waiter};
 use crate::supply::{Bounds, OfTransaction, Part, Supply};
+
+mod pump;
 
 /// How long a consumer may take events without giving its event loop a turn.
 const TURN: Duration = Duration::from_millis(1);
@@ -53,10 +57,15 @@ struct State {
     /// Commit LSN of the transaction that was given in part last: its rest is not the next one.
     parted: Option<Lsn>,
     failure: Option<Failure>,
+    /// The connection stands, or stood.
+    connected: bool,
+    /// There will be nothing more: a recording has an end.
+    exhausted: bool,
     acknowledger: Option<Acknowledger>,
     stopper: Option<Stopper>,
     monitor: Option<Monitor>,
     handed: Option<Handed>,
+    acknowledged: Option<Position>,
     /// The commit LSN of the last transaction before that of `handed`.
     finished: Option<Lsn>,
     /// The changes handed out last and not acknowledged, oldest first.
@@ -71,8 +80,14 @@ struct State {
     notices: Vec<String>,
 }
 
+/// Where events come from.
+pub(crate) enum Source {
+    Server(Box<Config>),
+    Recording(Box<Recording>),
+}
+
 enum Phase {
-    New(Box<Config>),
+    New(Source),
     Open,
     Closed,
 }
@@ -91,6 +106,7 @@ pub(crate) enum Failure {
     Host(Arc<Error>),
     /// The pump's task panicked.
     Panicked,
+    Recording(Arc<ReplayError>),
 }
 
 /// What a consumer asks for.
@@ -146,7 +162,7 @@ pub(crate) enum Refused {
 
 impl Session {
     pub(crate) fn new(
-        config: Config,
+        source: Source,
         auto_acknowledge: bool,
         password: Option<Arc<Callback>>,
     ) -> Arc<Self> {
@@ -155,12 +171,15 @@ impl Session {
             password,
             started: AtomicBool::new(false),
             state: Mutex::new(State {
-                phase: Phase::New(Box::new(config)),
+                phase: Phase::New(source),
                 link: None,
                 supply: Supply::default(),
                 end_awaited: false,
                 parted: None,
                 failure: None,
+                connected: false,
+                exhausted: false,
+                acknowledged: None,
                 acknowledger: None,
                 stopper: None,
                 monitor: None,
@@ -190,10 +209,10 @@ impl Session {
             password.run_here(py, &link)?;
         }
         let mut state = self.lock();
-        if let Phase::New(config) = &state.phase {
-            link.runtime
-                .spawn(Arc::clone(self).pump((**config).clone()));
-            state.phase = Phase::Open;
+        if matches!(state.phase, Phase::New(_))
+            && let Phase::New(source) = mem::replace(&mut state.phase, Phase::Open)
+        {
+            link.runtime.spawn(Arc::clone(self).pump(source));
             state.link = Some(link);
         }
         self.started.store(true, Ordering::Release);
@@ -247,10 +266,10 @@ impl Session {
         if self.is_stopping() {
             return Connected::Stopped;
         }
-        match (&state.failure, &state.acknowledger) {
-            (Some(failure), _) => Connected::Failed(failure.clone()),
-            (None, Some(_)) => Connected::Yes,
-            (None, None) => Connected::Wait(state.version),
+        match &state.failure {
+            Some(failure) => Connected::Failed(failure.clone()),
+            None if state.connected => Connected::Yes,
+            None => Connected::Wait(state.version),
         }
     }
 
@@ -385,8 +404,8 @@ impl Session {
         }
     }
 
-    /// How the stream is, and the word for it.
-    pub(crate) fn status(&self) -> (&'static str, Status) {
+    /// The word for how the stream is, what was acknowledged last, and all else.
+    pub(crate) fn status(&self) -> (&'static str, Option<Position>, Status) {
         let state = self.lock();
         let mut status = state
             .monitor
@@ -394,8 +413,10 @@ impl Session {
             .map(Monitor::status)
             .unwrap_or_default();
         status.delivered = state.handed.map(|handed| handed.position);
-        if let Some(Failure::Host(error)) = &state.failure {
-            status.last_error = Some(error.to_string());
+        match &state.failure {
+            Some(Failure::Host(error)) => status.last_error = Some(error.to_string()),
+            Some(Failure::Recording(error)) => status.last_error = Some(error.to_string()),
+            Some(Failure::Panicked) | None => {}
         }
         let name = if state.failure.is_some() {
             StreamState::Failed.name()
@@ -406,124 +427,13 @@ impl Session {
         } else {
             status.state.name()
         };
-        (name, status)
+        (name, state.acknowledged, status)
     }
 
     /// Something for the log, which whoever waits for a message writes.
     fn notice(&self, text: &str) {
         let mut state = self.lock();
         state.notices.push(text.to_owned());
-        self.announce(state);
-    }
-
-    async fn pump(self: Arc<Self>, config: Config) {
-        // Also if something here panics: else who waits would wait for ever.
-        let _closing = Closing(&self);
-        let session = Arc::downgrade(&self);
-        let waiting = session.clone();
-        let config = config
-            .on_slot_wait(move |wait| {
-                if let Some(session) = waiting.upgrade() {
-                    session.notice(&wait.to_string());
-                }
-            })
-            .on_warning(move |text| {
-                if let Some(session) = session.upgrade() {
-                    session.notice(text);
-                }
-            });
-        let connected = tokio::select! {
-            connected = config.connect() => connected,
-            () = self.stopped() => return,
-        };
-        match connected {
-            Ok(mut stream) => {
-                self.opened(&stream);
-                self.stream(&mut stream).await;
-                if let Err(error) = stream.stop().await {
-                    let notice = format!("what was acknowledged last will come again: {error}");
-                    self.lock().notices.push(notice);
-                }
-            }
-            Err(error) => self.failed(error),
-        }
-    }
-
-    async fn stream(&self, stream: &mut Stream) {
-        loop {
-            match stream.next_batch().await {
-                Ok(Some(batch)) => {
-                    if !self.offer(batch).await {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    self.failed(error);
-                    // The events before it may still be acknowledged.
-                    return self.stopped().await;
-                }
-            }
-        }
-    }
-
-    /// Parks a batch; false if nobody wants it any more.
-    async fn offer(&self, batch: Batch) -> bool {
-        loop {
-            {
-                let mut state = self.lock();
-                if self.is_stopping() {
-                    return false;
-                }
-                if state.supply.has_room() {
-                    let has_events = state.supply.offer(batch);
-                    if has_events || state.end_awaited {
-                        state.end_awaited = false;
-                        self.announce(state);
-                    }
-                    return true;
-                }
-            }
-            self.space.notified().await;
-        }
-    }
-
-    async fn stopped(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.stop.subscribe().wait_for(|stopping| *stopping).await;
-    }
-
-    fn opened(&self, stream: &Stream) {
-        let mut state = self.lock();
-        state.acknowledger = Some(stream.acknowledger());
-        state.monitor = Some(stream.monitor());
-        let ignored = stream.ignored_options().iter();
-        state
-            .notices
-            .extend(ignored.map(|name| format!("option {name} has no meaning here")));
-        let stopper = stream.stopper();
-        if self.is_stopping() {
-            stopper.stop();
-        }
-        state.stopper = Some(stopper);
-        self.announce(state);
-    }
-
-    fn failed(&self, error: Error) {
-        let mut state = self.lock();
-        state.failure = Some(Failure::Host(Arc::new(error)));
-        self.announce(state);
-    }
-
-    fn closed(&self) {
-        let mut state = self.lock();
-        state.phase = Phase::Closed;
-        if thread::panicking() && state.failure.is_none() {
-            state.failure = Some(Failure::Panicked);
-        }
-        if state.failure.is_none() {
-            self.stop.send_replace(true);
-        }
         self.announce(state);
     }
 }
@@ -538,7 +448,7 @@ impl State {
                 }
             }
             Want::Batch(bounds) => {
-                let hurry = self.failure.is_some();
+                let hurry = self.failure.is_some() || self.exhausted;
                 let events = self.supply.batch(bounds, now, deadline, hurry);
                 if !events.is_empty() {
                     self.hand_out_all(&events);
@@ -592,6 +502,7 @@ impl State {
     fn none(&self) -> Next {
         match &self.failure {
             Some(failure) => Next::Failed(failure.clone()),
+            None if self.exhausted => Next::Stopped,
             None => Next::Wait(self.version),
         }
     }
@@ -638,21 +549,13 @@ impl State {
         if let Some(acknowledger) = &self.acknowledger {
             acknowledger.acknowledge(position)?;
         }
+        self.acknowledged = self.acknowledged.max(Some(position));
         while self
             .changes
             .pop_front_if(|(_, change)| *change <= position)
             .is_some()
         {}
         Ok(())
-    }
-}
-
-/// Closes the session when the pump ends, however it ends.
-struct Closing<'a>(&'a Session);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.closed();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The host's status as Python's dataclass.
 
-use pgoutput_decoder_host::Status;
+use pgoutput_decoder_host::{Position, Status};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 pub(crate) fn to_python<'py>(
     py: Python<'py>,
     state: &str,
+    acknowledged: Option<Position>,
     status: Status,
 ) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -18,6 +19,7 @@ pub(crate) fn to_python<'py>(
     fields.set_item("reconnects", status.reconnects)?;
     fields.set_item("received_lsn", status.received_lsn.to_string())?;
     fields.set_item("delivered", status.delivered.map(|at| at.to_string()))?;
+    fields.set_item("acknowledged", acknowledged.map(|at| at.to_string()))?;
     fields.set_item("confirmed_lsn", status.confirmed_lsn.to_string())?;
     fields.set_item("server_lsn", status.server_lsn.to_string())?;
     fields.set_item("lag_bytes", status.lag_bytes)?;

@@ -6,9 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{CaptureError, read};
-use crate::engine::{
-    Attribute, ColumnFacts, Facts, Question, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
-};
+use crate::engine::{Facts, Question, RelationFacts, TypeFacts};
+use crate::facts::{self, RelationText, TypeText};
 use crate::lsn::Lsn;
 
 /// The stages of a `catalog.json`: `{"stages": [{"lsn", "types", "relations"}, …]}`, each holding
@@ -151,165 +150,16 @@ struct StageText {
     relations: Vec<RelationText>,
 }
 
-#[derive(Deserialize)]
-struct TypeText {
-    oid: u32,
-    schema: String,
-    typname: String,
-    typtype: TypeKindText,
-    typelem: u32,
-    typdelim: char,
-    typbasetype: u32,
-    typtypmod: i32,
-    #[serde(default)]
-    typnotnull: bool,
-    is_array: bool,
-    range_subtype: Option<u32>,
-    enum_labels: Option<Vec<String>>,
-    attributes: Option<Vec<AttributeText>>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum TypeKindText {
-    #[serde(rename = "b")]
-    Base,
-    #[serde(rename = "c")]
-    Composite,
-    #[serde(rename = "d")]
-    Domain,
-    #[serde(rename = "e")]
-    Enumeration,
-    #[serde(rename = "m")]
-    Multirange,
-    #[serde(rename = "p")]
-    Pseudo,
-    #[serde(rename = "r")]
-    Range,
-}
-
-#[derive(Deserialize)]
-struct AttributeText {
-    name: String,
-    type_oid: u32,
-    typmod: i32,
-}
-
-#[derive(Deserialize)]
-struct RelationText {
-    oid: u32,
-    schema: String,
-    name: String,
-    primary_key: Option<Vec<String>>,
-    unique_indexes: Option<Vec<UniqueIndexText>>,
-    /// null for a table without columns.
-    columns: Option<Vec<ColumnText>>,
-}
-
-#[derive(Deserialize)]
-struct UniqueIndexText {
-    name: String,
-    expression: bool,
-    /// null where every item is an expression.
-    columns: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct ColumnText {
-    name: String,
-    type_oid: u32,
-    typmod: i32,
-    not_null: bool,
-    default: Option<String>,
-}
-
 impl From<StageText> for Stage {
     fn from(text: StageText) -> Self {
-        let not_null = text.types.iter().filter(|text| {
-            let domain = matches!(text.typtype, TypeKindText::Domain);
-            domain && text.typnotnull
-        });
-        let not_null: BTreeSet<u32> = not_null.map(|text| text.oid).collect();
+        let facts = facts::of(text.types, text.relations);
+        let types = facts.types.into_iter().map(|facts| (facts.oid, facts));
+        let relations = facts.relations.into_iter().map(|facts| (facts.oid, facts));
         Self {
             lsn: text.lsn,
-            types: text
-                .types
-                .into_iter()
-                .map(|text| (text.oid, type_facts(text)))
-                .collect(),
-            relations: text
-                .relations
-                .into_iter()
-                .map(|text| (text.oid, relation_facts(text, &not_null)))
-                .collect(),
+            types: types.collect(),
+            relations: relations.collect(),
         }
-    }
-}
-
-fn type_facts(text: TypeText) -> TypeFacts {
-    TypeFacts {
-        oid: text.oid,
-        namespace: text.schema,
-        name: text.typname,
-        kind: match text.typtype {
-            TypeKindText::Base => TypeKind::Base,
-            TypeKindText::Composite => TypeKind::Composite,
-            TypeKindText::Domain => TypeKind::Domain,
-            TypeKindText::Enumeration => TypeKind::Enumeration,
-            TypeKindText::Multirange => TypeKind::Multirange,
-            TypeKindText::Pseudo => TypeKind::Pseudo,
-            TypeKindText::Range => TypeKind::Range,
-        },
-        // point and other fixed-length types have a typelem too, and are no arrays.
-        element: if text.is_array { text.typelem } else { 0 },
-        delimiter: text.typdelim,
-        base: text.typbasetype,
-        base_typmod: text.typtypmod,
-        subtype: text.range_subtype.unwrap_or(0),
-        labels: text.enum_labels.unwrap_or_default(),
-        attributes: text
-            .attributes
-            .unwrap_or_default()
-            .into_iter()
-            .map(|text| Attribute {
-                name: text.name,
-                type_: text.type_oid,
-                typmod: text.typmod,
-            })
-            .collect(),
-    }
-}
-
-/// Columns of the types in `not_null` are so too.
-fn relation_facts(text: RelationText, not_null: &BTreeSet<u32>) -> RelationFacts {
-    let column = |text: ColumnText| ColumnFacts {
-        name: text.name,
-        type_: text.type_oid,
-        typmod: text.typmod,
-        not_null: text.not_null || not_null.contains(&text.type_oid),
-        default: text.default,
-    };
-    let index = |text: UniqueIndexText| UniqueIndex {
-        name: text.name,
-        columns: text.columns.unwrap_or_default(),
-        expression: text.expression,
-    };
-    RelationFacts {
-        oid: text.oid,
-        namespace: text.schema,
-        name: text.name,
-        columns: text
-            .columns
-            .unwrap_or_default()
-            .into_iter()
-            .map(column)
-            .collect(),
-        primary_key: text.primary_key.unwrap_or_default(),
-        unique_indexes: text
-            .unique_indexes
-            .unwrap_or_default()
-            .into_iter()
-            .map(index)
-            .collect(),
     }
 }
 

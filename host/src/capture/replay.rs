@@ -3,28 +3,23 @@
 use std::path::PathBuf;
 
 use super::{Capture, Catalog, CatalogAt};
-use crate::engine::{DecodeError, Decoded, Engine, EngineError, Question, Stop};
+use crate::engine::{DecodeError, Engine};
+use crate::frames::{FrameDecoder, FrameError, Passed, Stopped};
 use crate::lsn::Lsn;
-use crate::records::{Batch, Item, RecordError, TopicTable};
-use crate::stash::{self, Stash, StashError, first_lsn, frame_bytes};
+use crate::records::Batch;
 
 /// Drives an engine over a capture.
 pub struct Replay<'a> {
-    engine: &'a mut Engine,
+    decoder: FrameDecoder<&'a mut Engine>,
     capture: &'a Capture,
     catalog: &'a Catalog,
     at: CatalogAt,
-    topics: TopicTable,
     batch_bytes_max: usize,
     /// Index of the first frame not used up.
     next: usize,
-    /// Frame and relation of the last question, which must not be asked twice.
-    asked: Option<(usize, u32)>,
+    /// Frame, relation and LSN of the last question, which must not be asked twice.
+    asked: Option<(usize, u32, Lsn)>,
     stopped: Option<(usize, DecodeError)>,
-    /// Frames of transactions that are not decided.
-    stash: Stash,
-    /// Those of the one that was just committed.
-    stashed: Option<stash::Replay>,
 }
 
 /// Why a replay does not go on.
@@ -41,12 +36,9 @@ pub enum ReplayError {
         /// What is wrong and where.
         error: DecodeError,
     },
-    /// The engine itself failed.
+    /// The decoder itself failed.
     #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The engine's records cannot be read.
-    #[error(transparent)]
-    Records(#[from] RecordError),
+    Frames(#[from] FrameError),
     /// A message commits a transaction none of whose frames are in the capture.
     #[error("{}, line {line}: transaction {xid} is not in the capture", path.display())]
     NotStashed {
@@ -57,9 +49,6 @@ pub enum ReplayError {
         /// The transaction.
         xid: u32,
     },
-    /// A transaction cannot be kept until it is decided.
-    #[error(transparent)]
-    Stash(#[from] StashError),
     /// The engine stopped before a frame without using it up, asking or failing.
     #[error("{}, line {line}: the decoder does not go on", path.display())]
     Stalled {
@@ -79,17 +68,14 @@ impl<'a> Replay<'a> {
         at: CatalogAt,
     ) -> Self {
         Self {
-            engine,
+            decoder: FrameDecoder::new(engine),
             capture,
             catalog,
             at,
-            topics: TopicTable::default(),
             batch_bytes_max: BATCH_BYTES_MAX,
             next: 0,
             asked: None,
             stopped: None,
-            stash: Stash::default(),
-            stashed: None,
         }
     }
 
@@ -115,113 +101,58 @@ impl<'a> Replay<'a> {
                     error: error.clone(),
                 });
             }
-            let batch = match self.stashed.take() {
-                Some(stashed) => self.pass_again(stashed)?,
-                None if self.next == self.capture.len() => return Ok(None),
-                None => self.pass()?,
-            };
+            if self.next == self.capture.len() && !self.decoder.is_replaying() {
+                return Ok(None);
+            }
+            let batch = self.pass()?;
             if batch.is_some() {
                 return Ok(batch);
             }
         }
     }
 
-    /// Passes the next frames of the capture.
+    /// Passes the next frames of the capture, or those of a transaction that was just committed.
     fn pass(&mut self) -> Result<Option<Batch>, ReplayError> {
-        let to = self.batch_end();
         let capture = self.capture;
-        let from = self.next;
-        let frames = capture.span(from, to);
-        let Decoded {
-            records,
+        let frames = capture.span(self.next, self.batch_end());
+        let Passed {
+            batch,
             consumed,
             stop,
-        } = self.engine.decode(frames, capture.sent_at_us())?;
-        let used = self.advance(consumed);
-        let batch = self.read(records, frames)?;
+        } = self.decoder.pass(frames, capture.sent_at_us())?;
+        self.advance(consumed);
+        if consumed > 0 {
+            self.asked = None;
+        }
         match stop {
-            None if used > from => {}
-            None => return Err(self.stalled()),
-            Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
-            Some(Stop::Replay(xid)) => {
-                self.stashed = self.stash.replay(xid);
-                if self.stashed.is_none() {
-                    let (path, line) = self.place(self.next);
-                    return Err(ReplayError::NotStashed { path, line, xid });
-                }
+            None => {}
+            // A stashed one stands somewhere before the one that commits it.
+            Some(Stopped::Failed(error)) => self.stopped = Some((self.next, error)),
+            Some(Stopped::NotStashed { xid }) => {
+                let (path, line) = self.place(self.next);
+                return Err(ReplayError::NotStashed { path, line, xid });
             }
-            Some(Stop::Unknown(question)) => {
-                let asked = Some((self.next, question.relation));
+            Some(Stopped::Stalled) => return Err(self.stalled()),
+            Some(Stopped::Unknown { question, lsn }) => {
+                let own = self.capture.frames.get(self.next).map(|frame| frame.lsn);
+                let is_stashed = self.decoder.is_replaying();
+                let asked = Some((self.next, question.relation, lsn));
                 if self.asked == asked {
                     return Err(self.stalled());
                 }
                 self.asked = asked;
-                let lsn = self.capture.frames.get(self.next).map(|frame| frame.lsn);
-                self.learn(&question, lsn.unwrap_or_default())?;
+                let lsn = own.filter(|_| !is_stashed).unwrap_or(lsn);
+                let facts = self.catalog.answer(&question, lsn, self.at);
+                self.decoder.learn(&facts)?;
             }
         }
         Ok(batch)
-    }
-
-    /// Passes frames that were stashed. What of them is not used up is the next to be passed.
-    fn pass_again(&mut self, mut stashed: stash::Replay) -> Result<Option<Batch>, ReplayError> {
-        if !stashed.fill()? {
-            return Ok(None);
-        }
-        let frames = stashed.frames();
-        let Decoded {
-            records,
-            consumed,
-            stop,
-        } = self.engine.decode(frames, self.capture.sent_at_us())?;
-        let batch = self.read(records, frames)?;
-        match stop {
-            None if consumed > 0 => {}
-            None | Some(Stop::Replay(_)) => return Err(self.stalled()),
-            // The message stands somewhere before the one that commits it.
-            Some(Stop::Failed(error)) => self.stopped = Some((self.next, error)),
-            Some(Stop::Unknown(question)) => {
-                let rest = frames.get(consumed..).unwrap_or_default();
-                self.learn(&question, first_lsn(rest))?;
-            }
-        }
-        stashed.consume(consumed);
-        self.stashed = Some(stashed);
-        Ok(batch)
-    }
-
-    fn learn(&mut self, question: &Question, lsn: Lsn) -> Result<(), ReplayError> {
-        let facts = self.catalog.answer(question, lsn, self.at);
-        Ok(self.engine.learn(&facts)?)
-    }
-
-    /// Does what the records say of the frames; `None` where there are no records.
-    fn read(&mut self, records: Vec<u8>, frames: &[u8]) -> Result<Option<Batch>, ReplayError> {
-        if records.is_empty() {
-            return Ok(None);
-        }
-        let batch = self.topics.read(records)?;
-        for item in batch.items() {
-            match item {
-                Item::Stash(stash) => {
-                    let kept = frames.get(stash.frames).unwrap_or_default();
-                    self.stash.keep(stash.xid, stash.subxid, kept)?;
-                }
-                Item::Discard(discard) => self.stash.discard(discard.xid, discard.subxid),
-                Item::Begin(_) | Item::Commit(_) | Item::Event(_) | Item::Prepared(_) => {}
-            }
-        }
-        Ok(Some(batch))
     }
 
     /// Gives up the message of the last [`ReplayError::Decode`].
     pub fn skip(&mut self) -> Result<(), ReplayError> {
-        if self.stopped.take().is_some() {
-            self.engine.skip()?;
-            match &mut self.stashed {
-                Some(stashed) => stashed.consume(frame_bytes(stashed.frames())),
-                None => self.next += 1,
-            }
+        if self.stopped.take().is_some() && self.decoder.skip()? {
+            self.next += 1;
         }
         Ok(())
     }
@@ -236,11 +167,10 @@ impl<'a> Replay<'a> {
     }
 
     /// Counts the frames that `consumed` bytes are, and goes behind them.
-    fn advance(&mut self, consumed: usize) -> usize {
+    fn advance(&mut self, consumed: usize) {
         let end = self.capture.start(self.next) + consumed;
         let rest = self.capture.frames.get(self.next..).unwrap_or_default();
         self.next += rest.iter().take_while(|frame| frame.end <= end).count();
-        self.next
     }
 
     fn stalled(&self) -> ReplayError {

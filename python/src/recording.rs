@@ -1,0 +1,54 @@
+//! A recorded stream in a server's place.
+
+use std::path::Path;
+
+use pgoutput_decoder_host::capture::{Capture, CaptureError, Catalog, CatalogAt, Replay};
+use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pyo3::PyResult;
+
+use crate::error;
+
+/// What a recording is replayed with.
+pub(crate) struct Recording {
+    capture: Capture,
+    catalog: Catalog,
+    engine: Engine,
+}
+
+impl Recording {
+    /// Reads the recording, and its catalog: of its own, from `catalog`, or from `catalog.json`
+    /// beside it.
+    pub(crate) fn open(
+        path: &Path,
+        catalog: Option<&Path>,
+        options: &[(String, String)],
+    ) -> PyResult<Self> {
+        let refused = |refused: CaptureError| error::recording(refused);
+        let engine = Engine::open(EngineKind::Component, options)
+            .map_err(|refused| error::engine(&refused))?;
+        let capture = Capture::open(path).map_err(refused)?;
+        let catalog = match catalog {
+            Some(catalog) => Catalog::open(catalog),
+            None => match Catalog::of_capture(path) {
+                Err(CaptureError::Stages { .. }) => Catalog::open(&path.with_file_name(BESIDE)),
+                own => own,
+            },
+        };
+        Ok(Self {
+            capture,
+            catalog: catalog.map_err(refused)?,
+            engine,
+        })
+    }
+
+    pub(crate) fn replay(&mut self) -> Replay<'_> {
+        Replay::new(
+            &mut self.engine,
+            &self.capture,
+            &self.catalog,
+            CatalogAt::Stream,
+        )
+    }
+}
+
+const BESIDE: &str = "catalog.json";
