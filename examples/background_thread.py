@@ -36,12 +36,12 @@ class Changes:
         # Messages, and then the error that ended the stream, or None. A full queue would block the
         # event loop: this one is bounded by `_room`.
         self._queue: queue.Queue[ReplicationMessage | Exception | None] = queue.Queue()
-        self._running = threading.Event()
+        self._connected = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="changes")
 
     def __enter__(self) -> Changes:
         self._thread.start()
-        self._running.wait()
+        self._connected.wait()
         return self
 
     def __exit__(
@@ -67,7 +67,6 @@ class Changes:
         self._left = asyncio.Event()
         self._room = asyncio.Semaphore(AHEAD)
         reading = asyncio.create_task(self._read())
-        self._running.set()
         # The loop stays for as long as the other thread may call it.
         await self._left.wait()
         reading.cancel()
@@ -76,12 +75,14 @@ class Changes:
     async def _read(self) -> None:
         try:
             async with self._reader:
+                self._connected.set()
                 async for message in self._reader:
                     await self._room.acquire()
                     self._queue.put(message)
             self._queue.put(None)
         except Exception as error:  # noqa: BLE001 - it is raised in the other thread
             self._queue.put(error)
+            self._connected.set()
 
     async def _dealt_with(self, message: ReplicationMessage) -> None:
         self._room.release()

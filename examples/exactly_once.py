@@ -42,8 +42,10 @@ BEGIN = "INSERT INTO progress (position, slot) VALUES (%s, %s)"
 def effects(message: ReplicationMessage) -> Iterator[tuple[int, int, Decimal]]:
     """What a change of an order adds to whose sums: customer, orders, total.
 
-    Needs REPLICA IDENTITY FULL: what an order was before is taken off.
+    What an order was before is taken off, and must be known.
     """
+    if message.op == "u" and message.before is None:
+        raise SystemExit("exactly_once.py: ecommerce.orders needs REPLICA IDENTITY FULL")
     if message.before is not None:
         yield message.before["customer_id"], -1, -message.before["total"]
     if message.after is not None:

@@ -45,7 +45,8 @@ PAGE = """<!doctype html>
           --quiet: light-dark(#59636e, #9198a1); }
   body { font: 16px/1.4 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
   h1 { font-size: 1.25rem; margin: 0; }
-  #state, .where { color: var(--quiet); }
+  #state, .when { color: var(--quiet); }
+  .when { white-space: nowrap; }
   ol { list-style: none; margin: 1rem 0; padding: 0; }
   li { border-top: 1px solid var(--line); padding: .5rem 0; }
   .op { font-weight: 600; }
@@ -65,6 +66,7 @@ PAGE = """<!doctype html>
   const shown = 100;
   const list = document.getElementById("changes");
   const state = document.getElementById("state");
+  const clock = new Intl.DateTimeFormat([], {timeStyle: "medium", hourCycle: "h23"});
   let count = 0;
 
   function element(name, text, kind) {
@@ -84,7 +86,7 @@ PAGE = """<!doctype html>
     const item = document.createElement("li");
     item.append(element("span", change.op, `op ${change.op}`), " ",
                 element("span", change.table), " ",
-                element("span", new Date(change.ms).toLocaleTimeString(), "where"));
+                element("span", clock.format(change.ms), "when"));
     const columns = document.createElement("dl");
     for (const [name, [before, after]] of Object.entries(change.columns)) {
       const value = element("dd", "");

@@ -125,9 +125,16 @@ async def work(
     while True:
         message = await mine.get()
         await webhook.deliver(message)
-        if (last := unfinished.finish(message)) is not None:
-            await reader.acknowledge(last)
+        await settle(reader, unfinished, message)
         mine.task_done()
+
+
+async def settle(
+    reader: LogicalReplicationReader, unfinished: Unfinished, message: ReplicationMessage
+) -> None:
+    """Acknowledges as much as may be, now that this one is finished."""
+    if (last := unfinished.finish(message)) is not None:
+        await reader.acknowledge(last)
 
 
 async def hand_out(
@@ -138,9 +145,11 @@ async def hand_out(
     """Gives all changes of a row to the same worker."""
     print(f"{len(queues)} workers wait; Ctrl-C stops.", flush=True)
     async for message in reader:
-        if not message.table:
-            continue  # a logical message; the next acknowledgement covers it
         unfinished.add(message)
+        if not message.table:
+            # A logical message: nothing to deliver, but what is not finished holds the position.
+            await settle(reader, unfinished, message)
+            continue
         alone = concerns_others(message)
         if alone:
             await asyncio.gather(*(waiting.join() for waiting in queues))

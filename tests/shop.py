@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -54,3 +57,55 @@ class Shop:
         with self._connection.transaction():
             self._connection.execute("SELECT pg_logical_emit_message(true, 'audit', %s)", [who])
             self._connection.execute(statements.encode())
+
+
+@contextlib.contextmanager
+def open_for_business(connection: psycopg.Connection[Any], pace_s: float = 0.01) -> Iterator[None]:
+    """Does business in a thread of its own for as long as the `with` block lasts."""
+    closing = threading.Event()
+    shop = Shop(connection)
+
+    def trade() -> None:
+        while not closing.wait(pace_s):
+            shop.transact()
+
+    trading = threading.Thread(target=trade)
+    trading.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        trading.join()
+
+
+# A trigger's account of what is committed, beside the one in the WAL.
+WITNESS = """
+    CREATE TABLE witness (
+        number bigserial PRIMARY KEY, name text NOT NULL, op text NOT NULL,
+        before jsonb, after jsonb
+    );
+    CREATE FUNCTION testify() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.witness (name, op, before, after)
+            VALUES (TG_TABLE_NAME, TG_OP, to_jsonb(OLD), to_jsonb(NEW));
+        RETURN NULL;
+    END $$;
+"""
+
+
+def call_witness(connection: psycopg.Connection[Any]) -> None:
+    """From now on, `witnessed` knows what happens in the shop."""
+    connection.execute(WITNESS.encode())
+    for table in ("customers", "products", "orders", "order_lines"):
+        connection.execute(
+            f"CREATE TRIGGER witness AFTER INSERT OR UPDATE OR DELETE ON ecommerce.{table}"
+            " FOR EACH ROW EXECUTE FUNCTION public.testify()".encode()
+        )
+
+
+def witnessed(
+    connection: psycopg.Connection[Any], table: str
+) -> list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]:
+    """The changes of a table in the order in which they were made: op, before, after."""
+    query = "SELECT op, before, after FROM public.witness WHERE name = %s ORDER BY number"
+    return connection.execute(query, [table]).fetchall()

@@ -1,0 +1,92 @@
+"""examples/exactly_once.py: sums in another database are right to the cent, whatever was killed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Database
+from psycopg import sql
+from running import start, wait_until
+from shop import open_for_business
+
+LIVES = 8
+
+
+@pytest.fixture
+def target(shop: Database) -> Iterator[str]:
+    """An empty database on the same server, by name."""
+    name = f"{shop.name}_copy"
+    with shop.connect() as connection:
+        # The program begins with an empty table: so does the shop.
+        connection.execute("DELETE FROM ecommerce.orders")
+        connection.execute(
+            "SELECT pg_replication_slot_advance('ecommerce_slot', pg_current_wal_insert_lsn())"
+        )
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield name
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(drop.format(sql.Identifier(name)))
+
+
+def sums(shop: Database) -> list[Any]:
+    """What each customer has ordered, as the source says."""
+    return shop.execute(
+        "SELECT customer_id, count(*), sum(total) FROM ecommerce.orders GROUP BY 1 ORDER BY 1"
+    )
+
+
+def copied(shop: Database, target: str) -> list[Any]:
+    """The same, as the target says."""
+    with shop.connect(target) as connection:
+        query = "SELECT customer_id, orders, total FROM spending WHERE orders <> 0 ORDER BY 1"
+        return connection.execute(query).fetchall()
+
+
+def stored(shop: Database, target: str) -> int:
+    """The commit LSN of the last change counted."""
+    with shop.connect(target) as connection:
+        query = "SELECT split_part(position, ':', 1)::pg_lsn - '0/0' FROM progress"
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_killed_again_and_again(shop: Database, target: str, tmp_path: Path) -> None:
+    shop.slot = "ecommerce_slot"
+    where = f"dbname={target}"
+    behind = 0
+    with shop.connect() as connection, open_for_business(connection, pace_s=0.002):
+        for _ in range(LIVES):
+            with start(shop, "exactly_once.py", "--target", where, cwd=tmp_path) as example:
+                example.wait_for("changes, up to")
+                time.sleep(random.uniform(0, 0.4))
+                example.kill()
+            behind += shop.confirmed_lsn() <= stored(shop, target)
+    # Else the slot alone would have been enough, and the test of no use.
+    assert behind > 0
+    with start(shop, "exactly_once.py", "--target", where, cwd=tmp_path) as example:
+        wait_until(lambda: sums(shop) == copied(shop, target), "the sums are the same")
+        shop.execute("TRUNCATE ecommerce.orders CASCADE")
+        wait_until(lambda: copied(shop, target) == [], "all is taken off")
+        assert example.end(2) == 0
+    print(f"{behind} of {LIVES} times the server would have sent again what had been counted")
+
+
+def test_two_at_once(shop: Database, target: str, tmp_path: Path) -> None:
+    where = f"dbname={target}"
+    order = "INSERT INTO ecommerce.orders (customer_id, total) VALUES (1, 10)"
+    with start(shop, "exactly_once.py", "--target", where, cwd=tmp_path) as example:
+        example.wait_for("Going on")
+        shop.execute(order)
+        example.wait_for("changes, up to")
+        with shop.connect(target) as other:
+            other.execute("UPDATE progress SET position = '0/1:1'")
+        shop.execute(order)
+        assert example.process.wait(30) == 1
+    assert example.lines[-1] == "exactly_once.py: another program writes to this target"
+    assert copied(shop, target) == [(1, 1, 10)]
