@@ -204,7 +204,7 @@ SHOWS = {
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make example", description="Shows an example.")
-    parser.add_argument("name", choices=NAMES, metavar=f"NAME={{{','.join(NAMES)}}}")
+    parser.add_argument("name", choices=NAMES, metavar="NAME")
     parser.add_argument("--seconds", type=float, default=8.0, help="of business")
     asked = parser.parse_args()
     with contextlib.ExitStack() as stack:
