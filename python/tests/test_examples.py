@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from conftest import Database
+from conftest import REPOSITORY, Database
 from running import EXAMPLES, environment
 
 TIMEOUT_S = 30
@@ -34,6 +34,16 @@ def run(database: Database, name: str, *arguments: str) -> str:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def test_a_package_is_pinned_to_one_version() -> None:
+    pins = [
+        dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
+        for path in (EXAMPLES / "requirements.txt", REPOSITORY / "scripts" / "requirements.txt")
+    ]
+    assert {name: pins[1][name] for name in pins[0].keys() & pins[1]} == {
+        name: pins[0][name] for name in pins[0].keys() & pins[1]
+    }
 
 
 def test_basic_cdc(shop: Database) -> None:
