@@ -36,12 +36,19 @@ class Changes:
         # Messages, and then the error that ended the stream, or None. A full queue would block the
         # event loop: this one is bounded by `_room`.
         self._queue: queue.Queue[ReplicationMessage | Exception | None] = queue.Queue()
+        self._room = asyncio.Semaphore(AHEAD)
         self._connected = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="changes")
+        self._left = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="changes")
 
     def __enter__(self) -> Changes:
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
-        self._connected.wait()
+        try:
+            self._connected.wait()
+        except BaseException:  # Ctrl-C
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -50,6 +57,9 @@ class Changes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._left.set)
         self._thread.join()
 
@@ -62,10 +72,11 @@ class Changes:
 
     # What follows runs in the thread.
 
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._main())
+
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._left = asyncio.Event()
-        self._room = asyncio.Semaphore(AHEAD)
         reading = asyncio.create_task(self._read())
         # The loop stays for as long as the other thread may call it.
         await self._left.wait()

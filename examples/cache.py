@@ -21,6 +21,7 @@ import os
 import psycopg
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 SLOT = "cache"
 # Longer than anybody takes between reading a row and storing it.
@@ -99,5 +100,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:
         print("Stopped.")
-    except ReplicationError as error:
+    except (RedisError, ReplicationError) as error:
         raise SystemExit(f"cache.py: {error}") from None

@@ -100,5 +100,5 @@ if __name__ == "__main__":
         asyncio.run(main(parser.parse_args().target))
     except KeyboardInterrupt:
         print("Stopped.")
-    except ReplicationError as error:
+    except (psycopg.OperationalError, ReplicationError) as error:
         raise SystemExit(f"exactly_once.py: {error}") from None

@@ -19,6 +19,7 @@ import json
 import os
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from batches import batches
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
@@ -72,5 +73,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:
         print("Stopped.")
-    except ReplicationError as error:
+    except (KafkaError, ReplicationError) as error:
         raise SystemExit(f"kafka_producer.py: {error}") from None

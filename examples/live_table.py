@@ -146,5 +146,5 @@ if __name__ == "__main__":
         asyncio.run(main(PolarsTable() if polars else PandasTable()))
     except KeyboardInterrupt:
         print("Stopped.")
-    except ReplicationError as error:
+    except (psycopg.OperationalError, ReplicationError) as error:
         raise SystemExit(f"live_table.py: {error}") from None

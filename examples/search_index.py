@@ -139,7 +139,7 @@ def main() -> None:
             asyncio.run(follow(index))
     except KeyboardInterrupt:
         print("Stopped.")
-    except ReplicationError as error:
+    except (psycopg.OperationalError, ReplicationError) as error:
         raise SystemExit(f"search_index.py: {error}") from None
     finally:
         index.close()

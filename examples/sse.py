@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pgoutput_decoder import (
     LogicalReplicationReader,
@@ -172,6 +173,8 @@ class Changes:
 def application(changes: Changes) -> FastAPI:
     """The page and its events."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Another site's name that was made to lead here is refused.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE)

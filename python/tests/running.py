@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +34,13 @@ def start(
 ) -> Process:
     """Starts an example; to be ended by `with`, `end` or `kill`."""
     # What it leaves open, it is to say.
-    command = [sys.executable, "-X", "dev", str(EXAMPLES / name), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-W",
+        "always::ResourceWarning",
+        str(EXAMPLES / name),
+        *map(str, arguments),
+    ]
     return Process(command, env=environment(database) | variables, cwd=cwd)
 
 
@@ -42,6 +49,13 @@ def run(database: Database, name: str, *arguments: str | Path, cwd: Path, **vari
     with start(database, name, *arguments, cwd=cwd, **variables) as example:
         assert example.process.wait(TIMEOUT_S) == 0, example.output
     return example.output
+
+
+def stop(example: Process) -> None:
+    """Ctrl-C, after which an example ends in order."""
+    assert example.end(signal.SIGINT) == 0, example.output
+    assert example.lines[-1] == "Stopped.", example.output
+    assert "Warning" not in example.output
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

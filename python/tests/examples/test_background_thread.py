@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from conftest import Database
-from running import run, start
+from running import run, start, stop, wait_until
 
 SLOT = "background_thread"
 
@@ -23,7 +22,7 @@ def test_it_ends_at_ctrl_c_and_has_acknowledged(shop: Database, tmp_path: Path) 
         # The body for this one may be interrupted behind its print.
         shop.execute("UPDATE ecommerce.products SET stock = 3 WHERE id = 1")
         example.wait_for("Keyboard: 3 left")
-        assert example.end(signal.SIGINT) == 0, example.output
+        stop(example)
     assert list(example.lines)[1:] == ["Chair: 115 left", "Keyboard: 3 left", "Stopped."]
     assert shop.confirmed_lsn() >= written
 
@@ -47,6 +46,24 @@ def test_more_than_the_thread_may_be_ahead(shop: Database, tmp_path: Path) -> No
     )
     output = run(shop, "background_thread.py", "--count", "5000", cwd=tmp_path).splitlines()
     assert output[1:] == [f"Part {number}: 1 left" for number in range(1, 5001)]
+
+
+def test_ctrl_c_while_it_waits_for_the_server(shop: Database, tmp_path: Path) -> None:
+    with shop.connect() as connection, connection.transaction():
+        # Making the slot waits for this transaction.
+        connection.execute("UPDATE ecommerce.products SET stock = 1 WHERE id = 1")
+        with start(shop, "background_thread.py", cwd=tmp_path) as example:
+            wait_until(
+                lambda: (
+                    shop.execute(
+                        f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{SLOT}'"
+                    )[0][0]
+                    == 1
+                ),
+                "the slot is being made",
+            )
+            stop(example)
+    assert list(example.lines) == ["Stopped."]
 
 
 def test_its_errors_are_raised_in_the_loop(shop: Database, tmp_path: Path) -> None:

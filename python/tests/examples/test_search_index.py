@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Database
-from running import run, start, wait_until
+from running import run, start, stop, wait_until
 from shop import open_for_business
 
 # Long enough to be stored out of line.
@@ -65,8 +65,7 @@ def test_it_follows(products: Database, tmp_path: Path) -> None:
         assert "Encyclopedia" in run(products, "search_index.py", "c4ca4238", cwd=tmp_path)
         products.execute("TRUNCATE ecommerce.products CASCADE")
         wait_until(lambda: agree(products, index), "the index is empty")
-        assert example.end(2) == 0, example.output
-        assert example.lines[-1] == "Stopped.", example.output
+        stop(example)
 
 
 def test_it_goes_on_where_it_was_killed(products: Database, tmp_path: Path) -> None:
@@ -86,7 +85,7 @@ def test_it_goes_on_where_it_was_killed(products: Database, tmp_path: Path) -> N
 def test_an_index_is_not_continued_by_another_slot(products: Database, tmp_path: Path) -> None:
     with start(products, "search_index.py", cwd=tmp_path) as example:
         example.wait_for("Following")
-        assert example.end(2) == 0
+        stop(example)
     products.execute("SELECT pg_drop_replication_slot('search_index')")
     with start(products, "search_index.py", cwd=tmp_path) as example:
         assert example.process.wait(30) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Database
-from running import start, wait_until
+from running import start, stop, wait_until
 from services import Process
 
 FLAGS = (
@@ -49,6 +50,14 @@ def events(example: Process, last: str | None = None) -> Generator[tuple[str, An
                 yield name, json.loads(line[6:])
 
 
+def test_other_names_are_refused(example: Process) -> None:
+    request = urllib.request.Request(address(example), headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 400
+    refused.value.close()
+
+
 def test_events_go_on_behind_the_last(shop: Database, example: Process) -> None:
     stream = events(example)
     next(stream)
@@ -66,7 +75,7 @@ def test_events_go_on_behind_the_last(shop: Database, example: Process) -> None:
     next(more)
     assert next(more) == seen[0]
     # It ends although somebody still listens.
-    assert example.end(2) == 0, example.output
+    stop(example)
     more.close()
 
 

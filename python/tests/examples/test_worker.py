@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import Database
-from running import start, wait_until
+from running import start, stop, wait_until
 from services import Delivery, Receiver
 from shop import call_witness, open_for_business, witnessed
 
@@ -50,7 +50,7 @@ def test_what_fails_is_tried_again_and_then_buried(shop: Database, tmp_path: Pat
         written = shop.wal_lsn()
         wait_until(lambda: shop.confirmed_lsn() >= written, "all are acknowledged")
         assert attempts == {101: 5, 102: 1, 103: 1, 104: 3}
-        assert example.end(2) == 0, example.output
+        stop(example)
     buried = [json.loads(line) for line in letters.read_text().splitlines()]
     assert {number_of(one["event"]): one["reason"] for one in buried} == {
         101: "HTTPException: status 503",
@@ -137,7 +137,7 @@ def test_killed_again_and_again(shop: Database, tmp_path: Path) -> None:
             written = shop.wal_lsn()
             with start(shop, "worker.py", receiver.url, cwd=tmp_path) as example:
                 wait_until(lambda: shop.confirmed_lsn() >= written, "all are acknowledged")
-                assert example.end(2) == 0, example.output
+                stop(example)
             expected: dict[int, list[Any]] = {}
             for _, before, after in witnessed(connection, "orders"):
                 row = after or before
