@@ -66,6 +66,8 @@ class Show:
         active = "SELECT count(*) FROM pg_replication_slots WHERE active"
         deadline = time.monotonic() + PATIENCE_S
         while self.server.execute(active).fetchone() == (0,):
+            if self.running.poll() == 0:
+                return  # it had what it waited for
             if self.running.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"examples/{self.name}.py does not stream")
             time.sleep(0.05)
