@@ -1,12 +1,13 @@
 //! `LogicalReplicationReader`: arguments in, awaitables out.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,10 +16,10 @@ use pyo3::types::{
 };
 
 use crate::awaitable::{Awaitable, Purpose};
-use crate::error;
+use crate::error::{self, Refused};
 use crate::message::{Rendering, ReplicationMessage};
 use crate::password::Callback;
-use crate::session::{Refused, Session};
+use crate::session::Session;
 use crate::supply::Bounds;
 
 /// Streams the changes of a publication from a replication slot.
@@ -26,6 +27,7 @@ use crate::supply::Bounds;
 pub(crate) struct LogicalReplicationReader {
     session: Arc<Session>,
     rendering: Arc<Rendering>,
+    slot: String,
     description: String,
     /// The task that consumes, with automatic acknowledgement: a weak reference.
     task: Mutex<Option<Py<PyWeakrefReference>>>,
@@ -91,6 +93,8 @@ impl LogicalReplicationReader {
     /// The running task asks for a message. With automatic acknowledgement that says that the one
     /// before is done, which only the task that got it can say.
     fn ask(&self, py: Python<'_>) -> PyResult<()> {
+        let refused = |refused| error::refused(py, refused);
+        self.session.here().map_err(refused)?;
         self.left.store(false, Ordering::Relaxed);
         if !self.session.is_automatic() {
             return Ok(());
@@ -110,9 +114,7 @@ impl LogicalReplicationReader {
             };
             *self.lock_task() = reference;
         }
-        self.session
-            .ask()
-            .map_err(|refused| error::refused(py, refused))
+        self.session.ask().map_err(refused)
     }
 
     /// Whether at the end of `async with`, left without an exception, the message handed out last
@@ -133,6 +135,25 @@ impl LogicalReplicationReader {
                 .call_method0(intern!(py, "cancelled"))?
                 .is_truthy()?
             && consumer.call_method0(intern!(py, "exception"))?.is_none())
+    }
+
+    /// As Python does of files and sockets that nobody has closed.
+    fn warn(&self, py: Python<'_>) {
+        if PyErr::occurred(py) {
+            return;
+        }
+        let text = format!(
+            "LogicalReplicationReader of slot {:?} was not stopped: use \"async with\" or \"await \
+             reader.stop()\"",
+            self.slot
+        );
+        let warned = CString::new(text)
+            .map_err(PyErr::from)
+            .and_then(|text| PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1));
+        if let Err(error) = warned {
+            // Warnings may be errors; nobody could catch one here.
+            error.write_unraisable(py, None);
+        }
     }
 
     fn consumer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -270,6 +291,7 @@ impl LogicalReplicationReader {
         Ok(Self {
             session: Session::new(config, auto_acknowledge, callback),
             rendering: Arc::new(rendering),
+            slot: slot_name.to_owned(),
             description: format!(
                 "publication_name={:?}, slot_name={slot_name:?}{description}",
                 publications.join(",")
@@ -344,8 +366,10 @@ impl LogicalReplicationReader {
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Awaitable> {
         let reader = slf.get();
-        let finished = kind.is_none() && reader.is_finished(kind.py())?;
-        reader.session.stop(finished);
+        if !reader.session.is_inherited() {
+            let finished = kind.is_none() && reader.is_finished(kind.py())?;
+            reader.session.stop(finished);
+        }
         Ok(Awaitable::new(slf, Purpose::Stopped { exit: true }))
     }
 
@@ -378,7 +402,8 @@ impl LogicalReplicationReader {
 
     /// How the stream is. Asks nobody but this process.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (state, status) = self.session.status();
+        let status = self.session.status();
+        let (state, status) = status.map_err(|refused| error::refused(py, refused))?;
         crate::status::to_python(py, state, status)
     }
 
@@ -476,6 +501,14 @@ fn with_password(
 
 impl Drop for LogicalReplicationReader {
     fn drop(&mut self) {
+        if self.session.is_inherited() {
+            // What is in it belongs to threads that are not here: nobody may end it.
+            std::mem::forget(Arc::clone(&self.session));
+            return;
+        }
+        if self.session.is_abandoned() {
+            Python::try_attach(|py| self.warn(py));
+        }
         // Nobody can ask any more. What was not acknowledged comes again.
         self.session.stop(false);
     }
