@@ -162,7 +162,9 @@ def write(database: Database) -> None:
     with database.connect() as connection:
         for first in range(1, ROWS, ROWS_OF_A_TRANSACTION):
             last = first + ROWS_OF_A_TRANSACTION - 1
-            connection.execute("INSERT INTO t SELECT generate_series(%s::int, %s::int)", [first, last])
+            connection.execute(
+                "INSERT INTO t SELECT generate_series(%s::int, %s::int)", [first, last]
+            )
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.__name__)
