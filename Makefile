@@ -15,7 +15,7 @@ HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
 MEASURED := --rcfile=python/pyproject.toml
-SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants
+SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -115,6 +115,10 @@ bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by sid
 .PHONY: python
 python: bootstrap ## The Python package, built and installed in .venv.
 	.venv/bin/maturin develop --locked --release --manifest-path python/Cargo.toml
+
+.PHONY: wheel
+wheel: bootstrap ## dist/*.whl, tried in fresh environments; SDIST=1; TARGET=aarch64-unknown-linux-gnu.
+	$(PYTHON) scripts/wheel $(if $(SDIST),--sdist) $(if $(TARGET),--target $(TARGET))
 
 .PHONY: wasm
 wasm: bootstrap ## The component alone: the path of decoder.wasm.
