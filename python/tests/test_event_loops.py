@@ -278,7 +278,7 @@ def test_what_a_cancelled_task_was_working_on_comes_again(table: Database, loop:
 
             turns = 0
             while not working:
-                turns += 100
+                turns += 500
                 await interrupt(work, turns)
 
     LOOPS[loop](main)
