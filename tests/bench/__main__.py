@@ -87,7 +87,7 @@ class Bench:
                 runs.append(run)
                 say(
                     f"round {round_ + 1}, {where}, {workload.name}, {client.name}: "
-                    f"{run.rate:,.0f} events/s, load {run.load:.1f}"
+                    f"{run.total.rate:,.0f} events/s, load {run.load:.1f}"
                 )
         self.runs += [(where, run) for run in runs]
         return runs

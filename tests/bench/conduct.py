@@ -118,12 +118,15 @@ class Conduct:
             del clients["psycopg2 typed"]
         rows = []
         next_id = 1
+        advance = "SELECT pg_replication_slot_advance('base_pace', pg_current_wal_lsn())"
         for rate in self.effort.rates:
             took_us: dict[str, list[int]] = {name: [] for name in clients}
             written: list[float] = []
             for _ in range(self.effort.rounds):
                 for name, (arguments, package) in clients.items():
                     events = int(rate * self.effort.rate_s)
+                    # What others were measured with is passed over.
+                    self.place.run("pace", advance)
                     with (
                         self.place.slot("pace") as slot,
                         self.programs.started(arguments, "pace", slot, events, package) as process,
@@ -144,9 +147,6 @@ class Conduct:
 
     def _write_paced(self, first: int, events: int, rate: int) -> float:
         """One transaction a row, `rate` a second if the server can; how many it was."""
-        self.place.run(
-            "pace", "SELECT pg_replication_slot_advance('base_pace', pg_current_wal_lsn())"
-        )
         statement = f"""DO $$ DECLARE began timestamptz := clock_timestamp(); ahead_s float8; BEGIN
             FOR n IN {first} .. {first + events - 1} LOOP
                 INSERT INTO event SELECT {SMALL_ROW};

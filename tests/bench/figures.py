@@ -17,9 +17,8 @@ class Row:
     """
 
     client: str
-    rounds: int
     rate: float
-    """Events a second."""
+    """Events a second, its start included, as in all that is not called otherwise."""
 
     rate_worst: float
     times_baseline: float | None
@@ -29,8 +28,19 @@ class Row:
     """Its time for an event as a share of that of the fastest other Python client."""
 
     user_us: float
+    """CPU for an event."""
+
     system_us: float
     peak_rss_mib: float | None
+    first_ms: float | None
+    """From before it connects to the first event."""
+
+    first_user_ms: float | None
+    running_rate: float | None
+    """Behind the first event."""
+
+    running_times_baseline: float | None
+    running_user_us: float | None
 
 
 def summed_up(runs: Sequence[Run], clients: Sequence[Client]) -> dict[str, Row]:
@@ -41,31 +51,46 @@ def summed_up(runs: Sequence[Run], clients: Sequence[Client]) -> dict[str, Row]:
         rounds.setdefault(run.round, {})[run.client] = run
     rows = {}
     for client in clients:
-        own = [run for run in runs if run.client == client.name]
+        own = [beside[client.name] for beside in rounds.values() if client.name in beside]
         if not own:
             continue
         times = []
+        running_times = []
         walls = []
-        for beside in (rounds[run.round] for run in own):
-            rate = beside[client.name].rate
-            if BASELINE in beside:
-                times.append(rate / beside[BASELINE].rate)
-            others = [beside[peer].rate for peer in peers if peer in beside]
-            if others:
-                walls.append(max(others) / rate)
-        memory = [run.peak_rss_mib for run in own if run.peak_rss_mib is not None]
+        for run in own:
+            beside = rounds[run.round]
+            baseline = beside.get(BASELINE)
+            if baseline is not None:
+                times.append(run.total.rate / baseline.total.rate)
+                if run.running and baseline.running:
+                    running_times.append(run.running.rate / baseline.running.rate)
+            # Without one of them, nobody knows which is the fastest.
+            if all(peer in beside for peer in peers):
+                best = max(beside[peer].total.rate for peer in peers)
+                walls.append(best / run.total.rate)
+        first = [run.first for run in own if run.first]
+        running = [run.running for run in own if run.running]
         rows[client.name] = Row(
             client=client.name,
-            rounds=len(own),
-            rate=median(run.rate for run in own),
-            rate_worst=min(run.rate for run in own),
-            times_baseline=median(times) if times else None,
-            wall_of_best=median(walls) if walls else None,
-            user_us=median(run.user_s / run.events * 1e6 for run in own),
-            system_us=median(run.system_s / run.events * 1e6 for run in own),
-            peak_rss_mib=max(memory) if memory else None,
+            rate=median(run.total.rate for run in own),
+            rate_worst=min(run.total.rate for run in own),
+            times_baseline=middle(times),
+            wall_of_best=middle(walls),
+            user_us=median(run.total.user_us for run in own),
+            system_us=median(run.total.system_us for run in own),
+            peak_rss_mib=max((run.peak_rss_mib for run in own if run.peak_rss_mib), default=None),
+            first_ms=middle([took.wall_s * 1000 for took in first]),
+            first_user_ms=middle([took.user_s * 1000 for took in first]),
+            running_rate=middle([took.rate for took in running]),
+            running_times_baseline=middle(running_times),
+            running_user_us=middle([took.user_us for took in running]),
         )
     return rows
+
+
+def middle(values: Sequence[float]) -> float | None:
+    """The median, if there is one."""
+    return median(values) if values else None
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -182,27 +207,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def rows_table(rows: dict[str, Row]) -> str:
     """Of one workload."""
-    head = [
-        "client",
-        "events/s",
-        "worst",
-        "÷ 0.1.0",
-        "time ÷ fastest peer",
-        "user µs",
-        "system µs",
-        "RSS MiB",
-    ]
+    columns = {
+        "events/s": "rate",
+        "worst": "rate_worst",
+        "÷ 0.1.0": "times_baseline",
+        "time ÷ best peer's": "wall_of_best",
+        "user µs": "user_us",
+        "system µs": "system_us",
+        "RSS MiB": "peak_rss_mib",
+        "first event, ms": "first_ms",
+        "user ms": "first_user_ms",
+        "then events/s": "running_rate",
+        "then ÷ 0.1.0": "running_times_baseline",
+        "then user µs": "running_user_us",
+    }
     cells = [
-        [
-            row.client,
-            number(row.rate),
-            number(row.rate_worst),
-            number(row.times_baseline),
-            number(row.wall_of_best),
-            number(row.user_us),
-            number(row.system_us),
-            number(row.peak_rss_mib),
-        ]
+        [row.client, *(number(getattr(row, name)) for name in columns.values())]
         for row in rows.values()
     ]
-    return table(head, cells)
+    return table(["client", *columns], cells)

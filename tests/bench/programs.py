@@ -97,6 +97,31 @@ CLIENTS = (
 
 
 @dataclass(frozen=True)
+class Took:
+    """What so many events took: time by the clock, and the client's CPU."""
+
+    events: int
+    wall_s: float
+    user_s: float
+    system_s: float
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.wall_s
+
+    @property
+    def user_us(self) -> float:
+        """An event."""
+        return self.user_s / self.events * 1e6
+
+    @property
+    def system_us(self) -> float:
+        """An event."""
+        return self.system_s / self.events * 1e6
+
+
+@dataclass(frozen=True)
 class Run:
     """What one client took for one workload, once."""
 
@@ -106,16 +131,25 @@ class Run:
     load: float
     """The machine's load average when it began."""
 
-    events: int
-    wall_s: float
-    user_s: float
-    system_s: float
+    total: Took
+    """From before it connects to the last event."""
+
+    first: Took | None
+    """Of that, to the first events: connecting, and the server's way to them."""
+
     peak_rss_mib: float | None
 
     @property
-    def rate(self) -> float:
-        """Events a second."""
-        return self.events / self.wall_s
+    def running(self) -> Took | None:
+        """The rest."""
+        if self.first is None:
+            return None
+        return Took(
+            self.total.events - self.first.events,
+            self.total.wall_s - self.first.wall_s,
+            self.total.user_s - self.first.user_s,
+            self.total.system_s - self.first.system_s,
+        )
 
 
 class ClientError(Exception):
@@ -224,31 +258,27 @@ class Programs:
         load = os.getloadavg()[0]
         events = workload.slow_events if client.slow else workload.events
         with self.place.slot(workload.name) as slot:
-            if client.arguments:
-                with self.started(
-                    client.arguments, workload.name, slot, events, client.package, port
-                ) as process:
-                    told, _ = process.communicate(timeout=RUN_MAX_S)
-                if not told:
-                    raise ClientError("it ended without a word")
-                took = json.loads(told)
-            else:
+            if not client.arguments:
                 took = self.receive(workload, slot)
+                return Run(client.name, workload.name, round_, load, took, None, None)
+            with self.started(
+                client.arguments, workload.name, slot, events, client.package, port
+            ) as process:
+                told, _ = process.communicate(timeout=RUN_MAX_S)
+        if not told:
+            raise ClientError("it ended without a word")
+        report = json.loads(told)
         return Run(
             client.name,
             workload.name,
             round_,
             load,
-            events,
-            took["wall_s"],
-            took["user_s"],
-            took["system_s"],
-            took["peak_rss_mib"],
+            Took(events, **report["total"]),
+            Took(report["events_first"], **report["first"]),
+            report["peak_rss_mib"],
         )
 
-    def receive(
-        self, workload: Workload, slot: str, port: int | None = None
-    ) -> dict[str, float | None]:
+    def receive(self, workload: Workload, slot: str, port: int | None = None) -> Took:
         """pg_recvlogical reads a workload; with protocol 1, as whoever records needs it."""
         server = self.place.server
         command = [
@@ -276,12 +306,7 @@ class Programs:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise ClientError(f"pg_recvlogical ended with {process.returncode}")
-        return {
-            "wall_s": wall_s,
-            "user_s": usage.ru_utime,
-            "system_s": usage.ru_stime,
-            "peak_rss_mib": None,
-        }
+        return Took(workload.events, wall_s, usage.ru_utime, usage.ru_stime)
 
 
 @contextmanager

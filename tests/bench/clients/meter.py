@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 PUBLICATION = "bench"
@@ -17,20 +18,46 @@ class Meter:
     """Runs from when it is made, which is just before a client connects."""
 
     def __init__(self) -> None:
-        self._usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._began = time.perf_counter()
+        self._began = now()
+
+    def first(self, events: int = 1) -> None:
+        """To be called once the first of them are there."""
+        self._first = now()
+        self._events_first = events
 
     def report(self) -> None:
         """To be called once all events are there."""
-        wall_s = time.perf_counter() - self._began
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        last = now()
         tell(
             events=EVENTS,
-            wall_s=wall_s,
-            user_s=usage.ru_utime - self._usage.ru_utime,
-            system_s=usage.ru_stime - self._usage.ru_stime,
+            events_first=self._events_first,
+            total=last.since(self._began),
+            first=self._first.since(self._began),
             peak_rss_mib=memory_mib("VmHWM"),
         )
+
+
+@dataclass(frozen=True)
+class Time:
+    """In seconds."""
+
+    wall: float
+    user: float
+    system: float
+
+    def since(self, earlier: Time) -> dict[str, float]:
+        """What went by in between."""
+        return {
+            "wall_s": self.wall - earlier.wall,
+            "user_s": self.user - earlier.user,
+            "system_s": self.system - earlier.system,
+        }
+
+
+def now() -> Time:
+    """By the clock, and of CPU, by all of this process's threads."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Time(time.perf_counter(), usage.ru_utime, usage.ru_stime)
 
 
 def tell(**facts: object) -> None:

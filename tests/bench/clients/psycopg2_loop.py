@@ -8,6 +8,7 @@ commit time, no position, no truncate, and loses the connection when the server 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -33,24 +34,33 @@ class EnoughError(Exception):
 class Raw:
     """Counts the changes, and confirms each transaction."""
 
-    def __init__(self) -> None:
-        self.left = EVENTS
+    def __init__(self, meter: Meter | None = None) -> None:
+        self.meter = meter
+        self.left = EVENTS if meter is None else 1
 
     def __call__(self, message: Any) -> None:
         kind = message.payload[0]
         if kind in b"IUD":
             self.left -= 1
             if not self.left:
-                raise EnoughError
+                self.counted()
         elif kind == 67:
             message.cursor.send_feedback(flush_lsn=message.data_start)
+
+    def counted(self) -> None:
+        """The first change is there, or all are."""
+        if self.meter is None:
+            raise EnoughError
+        self.meter.first()
+        self.meter = None
+        self.left = EVENTS - 1
 
 
 class Typed(Raw):
     """Makes events of them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, meter: Meter | None = None) -> None:
+        super().__init__(meter)
         self.relations: dict[int, tuple[str, str, Columns]] = {}
 
     def __call__(self, message: Any) -> None:
@@ -119,14 +129,17 @@ def cursor() -> Any:
     return cursor
 
 
+def consume(streaming: Any, consumer: Raw) -> None:
+    """Until the consumer has all of its events."""
+    with contextlib.suppress(EnoughError):
+        streaming.consume_stream(consumer)
+
+
 def main() -> None:
     """The command line."""
     meter = Meter()
-    streaming = cursor()
-    try:
-        streaming.consume_stream(Typed() if sys.argv[1] == "typed" else Raw())
-    except EnoughError:
-        meter.report()
+    consume(cursor(), Typed(meter) if sys.argv[1] == "typed" else Raw(meter))
+    meter.report()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import struct
 import time
 from typing import Any
 
-from bench.clients.meter import EVENTS, tell
-from bench.clients.psycopg2_loop import EnoughError, Typed, cursor
+from bench.clients.meter import tell
+from bench.clients.psycopg2_loop import Typed, consume, cursor
 
 # What PostgreSQL counts from, 2000-01-01, in µs since 1970.
 EPOCH_US = 946_684_800_000_000
@@ -35,10 +35,8 @@ def main() -> None:
     streaming = cursor()
     tell(ready=True)
     pace = Pace()
-    try:
-        streaming.consume_stream(pace)
-    except EnoughError:
-        tell(took_us=pace.took_us, events=EVENTS)
+    consume(streaming, pace)
+    tell(took_us=pace.took_us)
 
 
 if __name__ == "__main__":

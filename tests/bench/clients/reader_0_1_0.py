@@ -23,7 +23,9 @@ async def read(dicts: bool) -> None:
         user=os.environ["PGUSER"],
         password=os.environ["PGPASSWORD"],
     )
-    left = EVENTS
+    await anext(aiter(reader))
+    meter.first()
+    left = EVENTS - 1
     if dicts:
         async for message in reader:
             message_to_dict(message)
