@@ -25,6 +25,7 @@ from postgres import Server
 from bench.conduct import Conduct, Effort, show
 from bench.figures import (
     Figure,
+    figures_table,
     promised,
     promised_ceiling,
     rows_table,
@@ -36,10 +37,10 @@ from bench.workload import SETTINGS, Place, Workload, workloads
 
 Sizes = dict[str, tuple[int, int]]
 QUICK: Sizes = {
-    "w1": (100_000, 20_000),
-    "w2": (30_000, 9_000),
-    "w3": (20_000, 5_000),
-    "w4": (50_000, 50_000),
+    "w1": (100_000, 10_000),
+    "w2": (30_000, 6_000),
+    "w3": (20_000, 4_000),
+    "w4": (30_000, 30_000),
 }
 USUAL: Sizes = {
     "w1": (500_000, 100_000),
@@ -53,7 +54,7 @@ FULL: Sizes = {
     "w3": (100_000, 100_000),
     "w4": (1_000_000, 1_000_000),
 }
-QUICK_EFFORT = Effort(2, 1.0, (100, 1_000, 10_000), 1.0, 300_000, 3.0)
+QUICK_EFFORT = Effort(2, 1.0, (100, 1_000, 10_000), 1.0, 200_000, 3.0)
 USUAL_EFFORT = Effort(5, 2.0, (100, 1_000, 10_000), 2.0, 1_000_000, 10.0)
 FULL_EFFORT = Effort(5, 5.0, (100, 1_000, 10_000), 10.0, 10_000_000, 60.0)
 # Recorded for the ceiling: their transactions are small, so that every protocol version has the
@@ -187,8 +188,7 @@ def main() -> None:
             conduct = Conduct(programs, effort, small, bench.record(small))
             bench.figures += conduct.measure()
             raw = conduct.raw
-    head = ["figure", "measured", "promised", ""]
-    show("Beside what is promised", table(head, [figure.cells() for figure in bench.figures]))
+    show("Beside what is promised", figures_table(bench.figures))
     report = {
         "began": began.isoformat(),
         "machine": [platform.machine(), os.cpu_count(), python],

@@ -82,7 +82,7 @@ class Conduct:
                 rows.append([name, f"{len(late_us):,}", *map(number, [*values, max(late_us)])])
             more_ms = (ends["busy"] - ends["idle"]) / 1000
             name = f"event loop, {where} at full speed, p99.9 over idle"
-            figures.append(Figure(name, more_ms, 5.0, False, " ms"))
+            figures.append(Figure(name, more_ms, 5.0, False, "ms"))
             self.raw[f"late, {where}"] = rows[-2:]
         show("Event loop", table(head, rows))
         return figures
@@ -102,7 +102,7 @@ class Conduct:
             name = f"a busy second thread, {where} at full speed"
             # At the ceiling both want the interpreter all the time, and there is one.
             bound = 70.0 if where == "server" else None
-            figures.append(Figure(name, share, bound, True, " %"))
+            figures.append(Figure(name, share, bound, True, "%"))
         self.raw["thread"] = answers
         show("A busy second thread", table(head, rows))
         return figures
@@ -189,7 +189,7 @@ class Conduct:
         for title, size in sizes.items():
             first = size["first_mib"]
             away = max(size["most_mib"] - first, first - size["least_mib"])
-            figures.append(Figure(f"RSS {title}, away from its start", away, 10.0, False, " MiB"))
+            figures.append(Figure(f"RSS {title}, away from its start", away, 10.0, False, "MiB"))
             rows.append([title, *(number(size[f"{n}_mib"]) for n in ("first", "least", "most"))])
         show("Memory", table(["RSS, MiB", "first", "least", "most"], rows))
         return figures

@@ -70,12 +70,10 @@ class Typed(Raw):
             schema, table, columns = self.relations[OID.unpack_from(payload, 1)[0]]
             before = after = None
             at = 5
-            if payload[at] != 78:
+            if payload[at] != 78:  # K or O: the old row
                 before, at = row(payload, at + 1, columns)
-            if kind == 73:
-                before, after = None, before
-            elif kind == 85:
-                after, _ = row(payload, at + 1, columns)
+            if kind != 68:
+                after, at = row(payload, at + 1, columns)
             self.event = {
                 "op": "c" if kind == 73 else "u" if kind == 85 else "d",
                 "before": before,
