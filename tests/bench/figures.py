@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.programs import BASELINE, Client, Run, Took
+from bench.programs import BASELINE, CLIENTS, Client, Run, Took
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ class Row:
 
 def summed_up(runs: Sequence[Run], clients: Sequence[Client]) -> dict[str, Row]:
     """The rows of one workload."""
-    peers = [client.name for client in clients if client.peer]
     rows = {}
     for client in clients:
         own = [run for run in runs if run.client == client.name]
@@ -60,8 +60,8 @@ def summed_up(runs: Sequence[Run], clients: Sequence[Client]) -> dict[str, Row]:
         behind = {(run.round, run.client): run.running for run in runs if run.running}
         rows[client.name] = Row(
             client=client.name,
-            total=speed(client.name, peers, whole),
-            running=speed(client.name, peers, behind) if first else None,
+            total=speed(client.name, whole),
+            running=speed(client.name, behind) if first else None,
             rate_worst=min(run.total.rate for run in own),
             first_ms=middle([took.wall_s * 1000 for took in first]),
             first_user_ms=middle([took.user_s * 1000 for took in first]),
@@ -70,9 +70,10 @@ def summed_up(runs: Sequence[Run], clients: Sequence[Client]) -> dict[str, Row]:
     return rows
 
 
-def speed(client: str, peers: Sequence[str], took: dict[tuple[int, str], Took]) -> Speed:
+def speed(client: str, took: dict[tuple[int, str], Took]) -> Speed:
     """A client's speed beside the others', by round and client."""
     own = {round_: value for (round_, name), value in took.items() if name == client}
+    peers = [other.name for other in CLIENTS if other.peer]
     times = []
     walls = []
     for round_, value in own.items():
@@ -81,7 +82,7 @@ def speed(client: str, peers: Sequence[str], took: dict[tuple[int, str], Took]) 
             times.append(value.rate / baseline.rate)
         beside = [took[round_, peer].rate for peer in peers if (round_, peer) in took]
         # Without one of them, nobody knows which is the fastest.
-        if beside and len(beside) == len(peers):
+        if len(beside) == len(peers):
             walls.append(max(beside) / value.rate)
     return Speed(
         rate=median(value.rate for value in own.values()),
@@ -100,7 +101,7 @@ def middle(values: Sequence[float]) -> float | None:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that so large a share of all does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return ordered[math.ceil(len(ordered) * share) - 1]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.workload import Place, Workload
 
@@ -21,7 +22,8 @@ LOGS = FOLDER / "logs"
 OURS = REPOSITORY / "python"
 OLD = FOLDER / "0.1.0"
 OLD_WHEEL = "pgoutput-decoder==0.1.0"
-PACKAGES = ("psycopg2-binary==2.9.13", "pyarrow==26.0.1")
+# What to install, and the clients that need it.
+PACKAGES = {"psycopg2-binary==2.9.13": "psycopg2", "pyarrow==26.0.1": "arrow_batches"}
 # 0.1.0's wheel is for 3.12 and newer.
 PYTHON_MIN = (3, 12)
 RUN_MAX_S = 900.0
@@ -39,10 +41,13 @@ class Client:
     """Where its `pgoutput_decoder` is."""
 
     peer: bool = False
-    """Whether it is another Python client, which ours is compared with."""
+    """Whether it is one of the Python clients the fastest of which ours is compared with."""
 
     slow: bool = False
+    """Whether it reads a part of a workload only."""
+
     ceiling: bool = True
+    """Whether it reads recordings, too."""
 
 
 def ours(name: str, mode: str, does: str) -> Client:
@@ -63,7 +68,6 @@ CLIENTS = (
         ("bench.clients.reader_0_1_0", "op"),
         "the wheel 0.1.0; async for; op of each, which it has made a whole message for",
         OLD,
-        peer=True,
         slow=True,
     ),
     Client(
@@ -71,7 +75,6 @@ CLIENTS = (
         ("bench.clients.reader_0_1_0", "dict"),
         "the wheel 0.1.0; message_to_dict of each",
         OLD,
-        peer=True,
         slow=True,
         ceiling=False,
     ),
@@ -156,6 +159,31 @@ class ClientError(Exception):
     """A client that did not end as it should; says where its output is."""
 
 
+@dataclass(frozen=True)
+class Started:
+    """A client at work."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def ready(self) -> None:
+        """Waits until it says that it is connected."""
+        assert self.process.stdout is not None
+        if not self.process.stdout.readline():
+            raise ClientError(f"it ended: see {self.log}")
+
+    def answer(self) -> dict[str, Any]:
+        """What it says at its end."""
+        try:
+            said, _ = self.process.communicate(timeout=RUN_MAX_S)
+        except subprocess.TimeoutExpired:
+            raise ClientError(f"it did not end within {RUN_MAX_S:.0f} s: see {self.log}") from None
+        if self.process.returncode or not said:
+            raise ClientError(f"it ended with {self.process.returncode}: see {self.log}")
+        answer: dict[str, Any] = json.loads(said)
+        return answer
+
+
 @dataclass
 class Programs:
     """What runs the clients."""
@@ -175,11 +203,11 @@ class Programs:
             base = sys.executable
         if not self.python.exists():
             subprocess.run([base, "-m", "venv", str(FOLDER / "python")], check=True)
-        for package in PACKAGES:
+        for package, clients in PACKAGES.items():
             try:
                 self._pip(package)
             except subprocess.CalledProcessError:
-                self._without(package.partition("-")[0], f"pip cannot install {package}")
+                self._without(clients, f"pip cannot install {package}")
         if not OLD.exists() and BASELINE not in self.left_out:
             try:
                 self._pip("--target", str(OLD), "--only-binary=:all:", "--no-deps", OLD_WHEEL)
@@ -192,15 +220,8 @@ class Programs:
         return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def _pip(self, *arguments: str) -> None:
-        command = [
-            str(self.python),
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-        ]
-        subprocess.run([*command, *arguments], check=True)
+        pip = (str(self.python), "-m", "pip", "--disable-pip-version-check")
+        subprocess.run([*pip, "install", "--quiet", *arguments], check=True)
 
     def _without(self, beginning: str, reason: str) -> None:
         for client in CLIENTS:
@@ -220,7 +241,7 @@ class Programs:
         events: int,
         package: Path | None = OURS,
         port: int | None = None,
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> Iterator[Started]:
         """A client in a process of its own, which ends with the block."""
         log = LOGS / f"{'-'.join(arguments[:2])}-{database}.log".replace("/", "_")
         # Nothing of .venv, in which all this runs.
@@ -245,9 +266,7 @@ class Programs:
                 text=True,
             )
             try:
-                yield process
-                if process.wait(RUN_MAX_S) != 0:
-                    raise ClientError(f"exit code {process.returncode}: see {log}")
+                yield Started(process, log)
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -263,11 +282,8 @@ class Programs:
                 return Run(client.name, workload.name, round_, load, took, None, None)
             with self.started(
                 client.arguments, workload.name, slot, events, client.package, port
-            ) as process:
-                told, _ = process.communicate(timeout=RUN_MAX_S)
-        if not told:
-            raise ClientError("it ended without a word")
-        report = json.loads(told)
+            ) as started:
+                report = started.answer()
         return Run(
             client.name,
             workload.name,
