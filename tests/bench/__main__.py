@@ -30,7 +30,6 @@ from bench.figures import (
     promised_ceiling,
     rows_table,
     summed_up,
-    table,
 )
 from bench.programs import FOLDER, Client, ClientError, Programs, Run, relayed
 from bench.workload import SETTINGS, Place, Workload, workloads
@@ -99,7 +98,7 @@ class Bench:
         for workload in self.workloads:
             runs = self.turns(workload, clients, "server")
             rows = summed_up(runs, clients)
-            show(f"{workload.title}", rows_table(rows), loads(runs))
+            show(workload.title, rows_table(rows), loads(runs))
             self.figures += promised(workload.name, rows)
 
     def ceiling(self) -> None:
@@ -127,7 +126,7 @@ class Bench:
 
 def loads(runs: Sequence[Run]) -> str:
     """What the machine did meanwhile."""
-    values = [run.load for run in runs]
+    values = [run.load for run in runs] or [os.getloadavg()[0]]
     return f"\nLoad average {min(values):.1f} to {max(values):.1f} on {os.cpu_count()} cores."
 
 
@@ -169,8 +168,7 @@ def main() -> None:
         began = datetime.now(UTC)
         print(f"# The Python package and its peers\n\n{began:%Y-%m-%d %H:%M} UTC, {python}")
         print(f"{platform.machine()}, {os.cpu_count()} cores, {effort.rounds} rounds\n")
-        clients = programs.clients()
-        print(table(["client", "what it does"], [[c.name, c.does] for c in clients]))
+        print("\n".join(f"- {client.name}: {client.does}" for client in programs.clients()))
         for name, reason in programs.left_out.items():
             print(f"\n{name} is left out: {reason}")
         chosen = [workload for workload in workloads(sizes) if workload.name in names]

@@ -66,14 +66,14 @@ CLIENTS = (
     Client(
         BASELINE,
         ("bench.clients.reader_0_1_0", "op"),
-        "the wheel 0.1.0; async for; op of each, which it has made a whole message for",
+        "the wheel 0.1.0; async for; op of each, a whole message by then; a part of the workload",
         OLD,
         slow=True,
     ),
     Client(
         "0.1.0 dict",
         ("bench.clients.reader_0_1_0", "dict"),
-        "the wheel 0.1.0; message_to_dict of each",
+        "the wheel 0.1.0; message_to_dict of each; a part of the workload",
         OLD,
         slow=True,
         ceiling=False,
