@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -150,6 +151,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Runs what was asked for."""
     asked = parse()
+    # As Ctrl-C does, ends the server and the client at work, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sizes, effort = (
         (QUICK, QUICK_EFFORT)
         if asked.quick
