@@ -122,6 +122,10 @@ vectors: bootstrap ## The score against Debezium's own output.
 bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
 	$(CARGO) run --locked --release --example boundary
 
+.PHONY: bench-python
+bench-python: python ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.
+	PYTHONPATH=tests $(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: python
 python: bootstrap ## The Python package, built and installed in .venv.
 	.venv/bin/maturin develop --locked --release --manifest-path python/Cargo.toml

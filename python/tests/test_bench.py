@@ -1,0 +1,65 @@
+"""The statistics of make bench-python: what would make a figure look better than it is."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+from conftest import load_postgres
+
+load_postgres()  # the folder bench is in
+figures: Any = importlib.import_module("bench.figures")
+programs: Any = importlib.import_module("bench.programs")
+
+
+def took(wall_s: float) -> Any:
+    """A thousand events."""
+    return programs.Took(1000, wall_s, user_s=0.5, system_s=0.25)
+
+
+def test_ratios_are_of_one_round() -> None:
+    """Whoever ran in the slow round only is not slower for it."""
+    both = {
+        (0, "message.op"): took(1.0),
+        (0, programs.BASELINE): took(10.0),
+        (1, "message.op"): took(5.0),
+        (1, programs.BASELINE): took(50.0),
+        (2, "message.op"): took(1.0),
+        (2, programs.BASELINE): took(30.0),
+        (3, "message.op"): took(1.0),
+    }
+    speed = figures.speed("message.op", both)
+    assert speed.times_baseline == pytest.approx(10)
+    assert speed.rate == pytest.approx(1000)
+    assert speed.user_us == pytest.approx(500)
+    assert speed.system_us == pytest.approx(250)
+
+
+def test_the_fastest_peer_is_known_when_all_have_run() -> None:
+    took_s = {(0, "message.op"): took(1.0), (0, "psycopg2 raw"): took(2.0)}
+    assert figures.speed("message.op", took_s).wall_of_best is None
+    took_s[0, "psycopg2 typed"] = took(0.5)
+    assert figures.speed("message.op", took_s).wall_of_best == pytest.approx(2)
+
+
+def test_percentiles() -> None:
+    values = list(range(1, 1001))
+    shares = (0.5, 0.99, 0.999, 1)
+    assert [figures.percentile(values, share) for share in shares] == [500, 990, 999, 1000]
+    assert figures.percentile([7], 0.5) == 7
+
+
+@pytest.mark.parametrize(
+    ("measured", "bound", "at_least", "verdict"),
+    [
+        (15.0, 15.0, True, "pass"),
+        (14.9, 15.0, True, "MISSED"),
+        (1.2, 1.2, False, "pass"),
+        (1.3, 1.2, False, "MISSED"),
+        (None, 1.2, False, "not measured"),
+        (3.0, None, True, ""),
+    ],
+)
+def test_verdicts(measured: float, bound: float, at_least: bool, verdict: str) -> None:
+    assert figures.Figure("", measured, bound, at_least, "").verdict == verdict
