@@ -35,6 +35,11 @@ build: bootstrap ## The release command: target/release/pgoutput-decoder.
 demo: build ## A shop on a throw-away PostgreSQL, its changes on the screen.
 	scripts/postgres run -- target/release/pgoutput-decoder demo
 
+.PHONY: example
+example: python ## NAME=search_index, or another of examples/, beside a throw-away PostgreSQL.
+	@scripts/bootstrap examples $(NAME)
+	@scripts/postgres run -- $(PYTHON) tests/example.py $(NAME)
+
 .PHONY: check
 check: lint test ## Exactly what CI runs.
 
@@ -54,7 +59,12 @@ test-python: python ## The Python package and the README's examples, beside a th
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests
 
 .PHONY: test-full
-test-full: test test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
+test-full: test test-examples test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
+
+.PHONY: test-examples
+test-examples: python ## Every example beside real servers, a broker and a browser; killed, too.
+	-@scripts/bootstrap examples cache kafka_producer browser
+	scripts/postgres run -- $(PYTHON) -m pytest python/tests/examples
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.

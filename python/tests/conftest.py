@@ -182,6 +182,21 @@ def database(server_url: str) -> Iterator[Database]:
     database.drop()
 
 
+@pytest.fixture
+def shop(database: Database) -> Database:
+    """The database examples/setup_postgres.sql makes, with what it sells at first already read."""
+    database.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+        "WHERE slot_name = 'ecommerce_slot'"
+    )
+    with database.connect() as connection:
+        connection.execute((REPOSITORY / "examples" / "setup_postgres.sql").read_bytes())
+    database.execute(
+        "SELECT pg_replication_slot_advance('ecommerce_slot', pg_current_wal_insert_lsn())"
+    )
+    return database
+
+
 async def take(reader: LogicalReplicationReader, count: int) -> list[ReplicationMessage]:
     """The next `count` messages."""
     async with asyncio.timeout(TIMEOUT_S):

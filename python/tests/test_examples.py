@@ -1,45 +1,16 @@
-"""The examples, run as their docstrings say."""
+"""The first two examples, run as their docstrings say; the others are tested in examples/."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 
-import pytest
 from conftest import REPOSITORY, Database
+from running import EXAMPLES, environment
 
-EXAMPLES = REPOSITORY / "examples"
 TIMEOUT_S = 30
-
-
-@pytest.fixture
-def shop(database: Database) -> Database:
-    """The database examples/setup_postgres.sql makes, with what it sells at first already read."""
-    database.execute(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-        "WHERE slot_name = 'ecommerce_slot'"
-    )
-    with database.connect() as connection:
-        connection.execute((EXAMPLES / "setup_postgres.sql").read_bytes())
-    database.execute(
-        "SELECT pg_replication_slot_advance('ecommerce_slot', pg_current_wal_insert_lsn())"
-    )
-    return database
-
-
-def environment(database: Database) -> dict[str, str]:
-    """Where the examples find the server. Their output is buffered, as it is for most people."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return inherited | {
-        "PGHOST": database.host,
-        "PGPORT": str(database.port),
-        "PGUSER": database.user,
-        "PGPASSWORD": database.password,
-        "PGDATABASE": database.name,
-    }
 
 
 def sell(database: Database) -> None:
@@ -63,6 +34,16 @@ def run(database: Database, name: str, *arguments: str) -> str:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def test_a_package_is_pinned_to_one_version() -> None:
+    pins = [
+        dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
+        for path in (EXAMPLES / "requirements.txt", REPOSITORY / "scripts" / "requirements.txt")
+    ]
+    assert {name: pins[1][name] for name in pins[0].keys() & pins[1]} == {
+        name: pins[0][name] for name in pins[0].keys() & pins[1]
+    }
 
 
 def test_basic_cdc(shop: Database) -> None:
