@@ -284,8 +284,14 @@ async fn a_stash_file_is_ours_alone_and_gone_when_it_is_not_needed() {
     for end in ["COMMIT", "ROLLBACK"] {
         place.run("BEGIN").await;
         place.run(&insert(1, 10_000)).await;
-        let files = folder.wait_for(1).await;
-        assert_eq!((files[0].mode() & 0o777, files[0].nlink()), (0o600, 0));
+        // It has a name for the moment it takes to make it.
+        let nameless = async {
+            while folder.wait_for(1).await[0].nlink() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, nameless).await.expect("it has a name");
+        assert_eq!(folder.wait_for(1).await[0].mode() & 0o777, 0o600);
         let grown = async {
             while folder.wait_for(1).await[0].len() <= 100_000 {
                 sleep(Duration::from_millis(20)).await;
