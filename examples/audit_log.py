@@ -27,7 +27,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from batches import batches
 from pgoutput_decoder import (
     LogicalReplicationReader,
     ReplicationError,
@@ -123,7 +122,7 @@ async def main(path: Path) -> None:
     with log:
         async with reader:
             print(f"Writing to {path}; Ctrl-C stops.", flush=True)
-            async for batch in batches(reader):
+            async for batch in reader.batches(max_events=500, max_wait=0.1):
                 for entry in filter(None, map(audit.entry, batch)):
                     # Numerics are Decimal, which JSON does not have: they become text, exact.
                     line = json.dumps(entry, default=str, ensure_ascii=False)

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import psycopg
-from batches import batches
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
 SLOT = "ecommerce_slot"
@@ -86,7 +85,7 @@ async def main(conninfo: str) -> None:
         )
         async with reader:
             print(f"Going on behind {position or 'nothing'}; Ctrl-C stops.", flush=True)
-            async for batch in batches(reader):
+            async for batch in reader.batches(max_events=500, max_wait=0.1):
                 position = await write(target, batch, position)
                 # What comes again after a crash before this line is passed over.
                 await reader.acknowledge(batch[-1])

@@ -20,7 +20,6 @@ import os
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from batches import batches
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
 SLOT = "kafka_producer"
@@ -39,7 +38,7 @@ async def publish(producer: AIOKafkaProducer, batch: list[ReplicationMessage]) -
         await producer.send(
             message.topic,
             key=key_of(message),
-            value=message.value,  # None is a tombstone: compaction may forget the key
+            value=message.json,  # None is a tombstone: compaction may forget the key
             headers=[("position", message.position.encode())],
         )
         for message in batch
@@ -62,7 +61,7 @@ async def main() -> None:
     producer = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True, acks="all")
     async with producer, reader:
         print(f"Publishing to {servers}; Ctrl-C stops.", flush=True)
-        async for batch in batches(reader):
+        async for batch in reader.batches(max_events=500, max_wait=0.1):
             await publish(producer, batch)
             await reader.acknowledge(batch[-1])
             print(f"{len(batch)} events, up to {batch[-1].position}", flush=True)

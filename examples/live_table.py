@@ -16,7 +16,6 @@ import os
 from typing import Any
 
 import psycopg
-from batches import batches
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
 Row = dict[str, Any]
@@ -132,7 +131,7 @@ async def main(table: Table) -> None:
     async with reader:
         copy(table)
         print(table.summary(), flush=True)
-        async for batch in batches(reader, max_events=10_000, max_wait=1.0):
+        async for batch in reader.batches(max_events=10_000, max_wait=1.0):
             apply(table, batch)
             await reader.acknowledge(batch[-1])
             print(f"{len(batch)} changes\n{table.summary()}", flush=True)

@@ -18,7 +18,6 @@ import sqlite3
 from pathlib import Path
 
 import psycopg
-from batches import batches
 from pgoutput_decoder import (
     UNCHANGED,
     LogicalReplicationReader,
@@ -108,7 +107,7 @@ async def follow(index: sqlite3.Connection) -> None:
         if progress is None:
             print(f"Copied {copy(index)} products.", flush=True)
         print("Following; Ctrl-C stops.", flush=True)
-        async for batch in batches(reader):
+        async for batch in reader.batches(max_events=500, max_wait=0.1):
             with index:
                 for message in batch:
                     apply(index, message)

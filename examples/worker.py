@@ -90,7 +90,7 @@ class Webhook:
         connection = kind(self._url.hostname or "", self._url.port, timeout=REQUEST_TIMEOUT_S)
         try:
             headers = {"Content-Type": "application/json", "Idempotency-Key": message.position}
-            connection.request("POST", self._url.path or "/", message.value, headers)
+            connection.request("POST", self._url.path or "/", message.json, headers)
             status = connection.getresponse().status
         finally:
             connection.close()
@@ -101,7 +101,7 @@ class Webhook:
 
     def _bury(self, message: ReplicationMessage, reason: str) -> None:
         letter = f'{{"reason":{json.dumps(reason)},"position":"{message.position}","event":'
-        self._dead_letters.write(letter.encode() + (message.value or b"null") + b"}\n")
+        self._dead_letters.write(letter.encode() + (message.json or b"null") + b"}\n")
         # On the disk before it is acknowledged.
         self._dead_letters.flush()
         os.fsync(self._dead_letters.fileno())

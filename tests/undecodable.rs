@@ -46,10 +46,15 @@ const TRANSACTIONS: [(&str, &str, &str, i64); 5] = [
     ("BEGIN", PREPARE, COMMIT, 5000),
 ];
 
-const PREPARE: &str = "PREPARE TRANSACTION 'undecodable'";
-const COMMIT: &str = "COMMIT PREPARED 'undecodable'";
+/// Its name is the server's, and not the place's alone: `named` makes one.
+const PREPARE: &str = "PREPARE TRANSACTION '{name}'";
+const COMMIT: &str = "COMMIT PREPARED '{name}'";
 
 impl Place {
+    fn named(&self, statement: &str) -> String {
+        statement.replace("{name}", self.name)
+    }
+
     async fn spoiled(&self) -> Config {
         let port = relay(self.port(), || (untouched, spoiling(SOUND, SPOILED))).await;
         self.config().host("127.0.0.1").port(port).two_phase(true)
@@ -124,10 +129,11 @@ async fn what_is_skipped_is_counted_and_leaves_its_place_empty() {
     let mut from = 1;
     let mut skipped = 0;
     for (begin, end, decide, count) in TRANSACTIONS {
+        let (end, decide) = (place.named(end), place.named(decide));
         place
             .run(&format!("{begin}; {} {end}", rows(from, count)))
             .await;
-        place.run(decide).await;
+        place.run(&decide).await;
         skipped += 2;
         let all = events(&mut stream, usize::try_from(count - 1).unwrap()).await;
         let mut expected: Vec<_> = (from..from + count).collect();
@@ -174,10 +180,11 @@ async fn what_is_parked_can_be_decoded_later() {
     let mut from = 1;
     let mut expected = Vec::new();
     for (begin, end, decide, count) in TRANSACTIONS {
+        let (end, decide) = (place.named(end), place.named(decide));
         place
             .run(&format!("{begin}; {} {end}", rows(from, count)))
             .await;
-        place.run(decide).await;
+        place.run(&decide).await;
         let all = events(&mut stream, usize::try_from(count - 1).unwrap()).await;
         let commit_lsn = all[0].position().commit_lsn;
         expected.extend([2, count / 2].map(|n| (from + n, commit_lsn)));
@@ -234,6 +241,7 @@ async fn what_breaks_the_decoder_is_parked_as_well() {
     let mut from = 1;
     let mut parked_ids = Vec::new();
     for (begin, end, decide, count) in [TRANSACTIONS[0], TRANSACTIONS[2], TRANSACTIONS[3]] {
+        let (end, decide) = (place.named(end), place.named(decide));
         let large = from + 4;
         let sql = format!(
             "{begin};
@@ -241,7 +249,7 @@ async fn what_breaks_the_decoder_is_parked_as_well() {
              FROM generate_series({from}, {from} + {count} - 1) n; {end}"
         );
         place.run(&sql).await;
-        place.run(decide).await;
+        place.run(&decide).await;
         let all = events(&mut stream, usize::try_from(count - 1).unwrap()).await;
         let expected: Vec<_> = (from..from + count).filter(|n| *n != large).collect();
         assert_eq!(all.iter().map(id).collect::<Vec<_>>(), expected);

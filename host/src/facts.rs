@@ -1,5 +1,5 @@
-//! What the decoder asks of the server's catalogs: the question as SQL, the answer as JSON, which is
-//! that of a recording's `catalog.json`, too.
+//! What the decoder asks of the server's catalogs: the question as SQL, the answer as JSON, which
+//! is that of a recording's `catalog.json`, too.
 
 use std::collections::BTreeSet;
 

