@@ -366,6 +366,8 @@ class Iteration:
 
     def __aiter__(self) -> Iteration: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
+    def wait_next(self) -> Any:
+        """What `__anext__` gives, waited for without an event loop: for `SyncReader`."""
 
 @final
 class ReplicationMessage:

@@ -54,6 +54,12 @@ impl Iteration {
             made_by: None,
         }
     }
+
+    fn next(&self, py: Python<'_>) -> Awaitable {
+        let made_by = self.made_by.as_ref();
+        let made_by = made_by.map(|function| function.clone_ref(py));
+        Awaitable::new(self.reader.clone_ref(py), self.each).made_by(made_by)
+    }
 }
 
 #[pymethods]
@@ -64,8 +70,18 @@ impl Iteration {
 
     fn __anext__(&self, py: Python<'_>) -> PyResult<Awaitable> {
         self.reader.get().ask(py)?;
-        let made_by = self.made_by.as_ref().map(|function| function.clone_ref(py));
-        Ok(Awaitable::new(self.reader.clone_ref(py), self.each).made_by(made_by))
+        Ok(self.next(py))
+    }
+
+    /// The same for `SyncReader`, whose thread may be in any task, as a notebook's cells are.
+    fn wait_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let reader = self.reader.get();
+        reader.left.store(false, Ordering::Relaxed);
+        reader
+            .session
+            .ask()
+            .map_err(|refused| error::refused(py, refused))?;
+        self.next(py).block(py)
     }
 }
 

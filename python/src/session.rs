@@ -462,7 +462,8 @@ impl State {
                     return Next::Event(event);
                 }
                 OfTransaction::End => {
-                    self.parted = None;
+                    // It may be a former one whose rest is asked for.
+                    self.parted = self.parted.filter(|parted| *parted != commit_lsn);
                     return Next::Stopped;
                 }
                 OfTransaction::Unknown => self.end_awaited = true,
