@@ -433,6 +433,10 @@ class ReplicationMessage:
         """The columns of the key as a dict, or None for a table without one."""
 
     @property
+    def key_json(self) -> bytes | None:
+        """The key's JSON in UTF-8, as the decoder wrote it; None where `key` is."""
+
+    @property
     def headers(self) -> dict[str, Any]:
         """Debezium's message headers."""
 
