@@ -15,7 +15,6 @@ Needs aiokafka. When you are done: SELECT pg_drop_replication_slot('kafka_produc
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 
 from aiokafka import AIOKafkaProducer
@@ -25,19 +24,12 @@ from pgoutput_decoder import LogicalReplicationReader, ReplicationError, Replica
 SLOT = "kafka_producer"
 
 
-def key_of(message: ReplicationMessage) -> bytes | None:
-    """The key as Kafka Connect's JsonConverter writes it; None for a table without one."""
-    if message.key is None:
-        return None
-    return json.dumps(message.key, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 async def publish(producer: AIOKafkaProducer, batch: list[ReplicationMessage]) -> None:
     """Sends a batch and returns when the brokers have it."""
     sent = [
         await producer.send(
             message.topic,
-            key=key_of(message),
+            key=message.key_json,
             value=message.json,  # None is a tombstone: compaction may forget the key
             headers=[("position", message.position.encode())],
         )

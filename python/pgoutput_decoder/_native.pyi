@@ -364,6 +364,8 @@ class Iteration:
 
     def __aiter__(self) -> Iteration: ...
     def __anext__(self) -> Coroutine[Any, Any, ReplicationMessage]: ...
+    def wait_next(self) -> Any:
+        """What `__anext__` gives, waited for without an event loop: for `SyncReader`."""
 
 @final
 class ReplicationMessage:
@@ -427,6 +429,10 @@ class ReplicationMessage:
     @property
     def key(self) -> Any:
         """The columns of the key as a dict, or None for a table without one."""
+
+    @property
+    def key_json(self) -> bytes | None:
+        """The key's JSON in UTF-8, as the decoder wrote it; None where `key` is."""
 
     @property
     def headers(self) -> dict[str, Any]:

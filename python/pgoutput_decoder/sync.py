@@ -143,7 +143,7 @@ class _Iterator(Generic[_T]):
 
     def __next__(self) -> _T:
         try:
-            return cast("_T", _wait(self._each.__anext__()))
+            return cast("_T", self._each.wait_next())
         except StopAsyncIteration:
             raise StopIteration from None
 

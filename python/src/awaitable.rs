@@ -12,11 +12,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::error;
+use crate::error::{self, Refused};
 use crate::message::ReplicationMessage;
 use crate::reader::{Iteration, LogicalReplicationReader};
 use crate::runtime::{Waiter, set_done_function};
-use crate::session::{Connected, Next, Refused, Want, now};
+use crate::session::{Connected, Next, Want, now};
 use crate::supply::Bounds;
 
 /// A coroutine in all but name: `collections.abc.Coroutine` recognises it.
@@ -90,7 +90,7 @@ impl Awaitable {
             log(py, self.reader.get().session().take_notices())?;
         }
         loop {
-            let step = match self.poll(py) {
+            let step = match self.begin(py).and_then(|()| self.poll(py)) {
                 Ok(step) => step,
                 Err(error) => {
                     self.purpose = None;
@@ -161,13 +161,27 @@ impl Awaitable {
         Ok(())
     }
 
-    fn poll(&mut self, py: Python<'_>) -> PyResult<Step> {
-        let reader = self.reader.get();
-        if !matches!(
+    /// Refuses to begin what no event loop of asyncio's would ever wake.
+    fn begin(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_for_connection() && !self.reader.get().session().is_started() {
+            running_loop(py)?;
+        }
+        Ok(())
+    }
+
+    fn is_for_connection(&self) -> bool {
+        !matches!(
             self.purpose,
             None | Some(Purpose::Done | Purpose::Stopped { .. })
-        ) {
-            reader.session().start(py)?;
+        )
+    }
+
+    fn poll(&mut self, py: Python<'_>) -> PyResult<Step> {
+        let reader = self.reader.get();
+        if self.is_for_connection() {
+            let session = reader.session();
+            session.here().map_err(|here| error::refused(py, here))?;
+            session.start(py)?;
         }
         let want = match self.purpose {
             Some(Purpose::Message) => Want::Event,
@@ -335,5 +349,11 @@ fn log(py: Python<'_>, notices: Vec<String>) -> PyResult<()> {
 
 fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    FUNCTION.import(py, "asyncio", "get_running_loop")?.call0()
+    let found = FUNCTION.import(py, "asyncio", "get_running_loop")?.call0();
+    found.map_err(|error| {
+        if error.is_instance_of::<PyRuntimeError>(py) {
+            return error::no_event_loop();
+        }
+        error
+    })
 }

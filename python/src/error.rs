@@ -1,13 +1,13 @@
 //! The host's errors as Python's exceptions: one `match`.
 
+use std::sync::Arc;
+
 use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
-use pgoutput_decoder_host::{DecodeError, EngineError, Error, Lsn, SlotProblem};
+use pgoutput_decoder_host::{DecodeError, EngineError, Error, Lsn, Position, SlotProblem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pyo3::{PyTypeInfo, import_exception};
-
-use crate::session::{Failure, Refused};
 
 import_exception!(pgoutput_decoder.exceptions, ChangesLostError);
 import_exception!(pgoutput_decoder.exceptions, ConfigurationError);
@@ -17,6 +17,41 @@ import_exception!(pgoutput_decoder.exceptions, PublicationNotFoundError);
 import_exception!(pgoutput_decoder.exceptions, ReplicationError);
 import_exception!(pgoutput_decoder.exceptions, SlotNotFoundError);
 import_exception!(pgoutput_decoder.exceptions, UnrepresentableError);
+
+/// Why there will be no more events.
+#[derive(Clone)]
+pub(crate) enum Failure {
+    Host(Arc<Error>),
+    /// The pump's task panicked.
+    Panicked,
+    Recording(Arc<ReplayError>),
+}
+
+/// Why an acknowledgement was not made.
+pub(crate) enum Refused {
+    Beyond {
+        asked: String,
+        handed: Option<Position>,
+    },
+    Failed(Arc<Error>),
+    /// The process it was started in has forked, and this is the child.
+    Inherited,
+    NothingPending,
+    /// Another task consumes, and acknowledging is automatic.
+    SecondTask,
+    Stopped,
+}
+
+impl Refused {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self::Failed(Arc::new(error))
+    }
+
+    pub(crate) fn beyond(asked: &impl ToString, handed: Option<Position>) -> Self {
+        let asked = asked.to_string();
+        Self::Beyond { asked, handed }
+    }
+}
 
 /// The exception for `error`; a new one each time, for each has its own traceback.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
@@ -105,6 +140,10 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
             "cannot acknowledge {asked}: no message has been received yet"
         )),
         Refused::Failed(error) => raise(py, &error),
+        Refused::Inherited => ReplicationError::new_err(
+            "a reader does not survive a fork: its connection is the parent process's; make a new \
+             reader in this one, with another slot while the parent reads from this",
+        ),
         Refused::NothingPending => ReplicationError::new_err(
             "No pending LSN to acknowledge: every message received is acknowledged already, or \
              auto_acknowledge=True does it",
@@ -115,6 +154,15 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused) -> PyErr {
         ),
         Refused::Stopped => ReplicationError::new_err("the reader has been stopped"),
     }
+}
+
+/// For who awaits a reader outside of asyncio.
+pub(crate) fn no_event_loop() -> PyErr {
+    ReplicationError::new_err(
+        "no event loop of asyncio's is running here, which a reader needs: call it from \
+         asyncio.run(...), with anyio from its backend \"asyncio\" and not from trio; without an \
+         event loop use SyncReader",
+    )
 }
 
 /// A setting that cannot be what it was given as.

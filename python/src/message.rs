@@ -272,6 +272,13 @@ impl ReplicationMessage {
         json.map(|json| PyBytes::new(py, json.as_bytes()))
     }
 
+    /// The key's JSON in UTF-8, as the decoder wrote it; None for a table without a key.
+    #[getter]
+    fn key_json<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let json = self.event.key();
+        json.map(|json| PyBytes::new(py, json.as_bytes()))
+    }
+
     /// Debezium's block about the transaction, where it was asked for.
     #[getter]
     fn transaction(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {

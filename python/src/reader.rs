@@ -1,12 +1,13 @@
 //! `LogicalReplicationReader`: arguments in, awaitables out.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pgoutput_decoder_host::Error;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,10 +18,10 @@ use crate::arguments::{
     seconds, strings, with_password,
 };
 use crate::awaitable::{Awaitable, Purpose};
-use crate::error;
+use crate::error::{self, Refused};
 use crate::message::Rendering;
 use crate::recording::Recording;
-use crate::session::{Refused, Session, Source};
+use crate::session::{Session, Source};
 use crate::supply::Bounds;
 
 /// Streams the changes of a publication from a replication slot.
@@ -28,6 +29,8 @@ use crate::supply::Bounds;
 pub(crate) struct LogicalReplicationReader {
     session: Arc<Session>,
     rendering: Arc<Rendering>,
+    /// None of a recording.
+    slot: Option<String>,
     description: String,
     /// The task that consumes, with automatic acknowledgement: a weak reference.
     task: Mutex<Option<Py<PyWeakrefReference>>>,
@@ -54,6 +57,12 @@ impl Iteration {
             made_by: None,
         }
     }
+
+    fn next(&self, py: Python<'_>) -> Awaitable {
+        let made_by = self.made_by.as_ref();
+        let made_by = made_by.map(|function| function.clone_ref(py));
+        Awaitable::new(self.reader.clone_ref(py), self.each).made_by(made_by)
+    }
 }
 
 #[pymethods]
@@ -64,8 +73,18 @@ impl Iteration {
 
     fn __anext__(&self, py: Python<'_>) -> PyResult<Awaitable> {
         self.reader.get().ask(py)?;
-        let made_by = self.made_by.as_ref().map(|function| function.clone_ref(py));
-        Ok(Awaitable::new(self.reader.clone_ref(py), self.each).made_by(made_by))
+        Ok(self.next(py))
+    }
+
+    /// The same for `SyncReader`, whose thread may be in any task, as a notebook's cells are.
+    fn wait_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let reader = self.reader.get();
+        let asked = reader.session.here().and_then(|()| {
+            reader.left.store(false, Ordering::Relaxed);
+            reader.session.ask()
+        });
+        asked.map_err(|refused| error::refused(py, refused))?;
+        self.next(py).block(py)
     }
 }
 
@@ -93,6 +112,8 @@ impl LogicalReplicationReader {
     /// The running task asks for a message. With automatic acknowledgement that says that the one
     /// before is done, which only the task that got it can say.
     fn ask(&self, py: Python<'_>) -> PyResult<()> {
+        let refused = |refused| error::refused(py, refused);
+        self.session.here().map_err(refused)?;
         self.left.store(false, Ordering::Relaxed);
         if !self.session.is_automatic() {
             return Ok(());
@@ -112,9 +133,7 @@ impl LogicalReplicationReader {
             };
             *self.lock_task() = reference;
         }
-        self.session
-            .ask()
-            .map_err(|refused| error::refused(py, refused))
+        self.session.ask().map_err(refused)
     }
 
     /// Whether at the end of `async with`, left without an exception, the message handed out last
@@ -135,6 +154,24 @@ impl LogicalReplicationReader {
                 .call_method0(intern!(py, "cancelled"))?
                 .is_truthy()?
             && consumer.call_method0(intern!(py, "exception"))?.is_none())
+    }
+
+    /// As Python does of files and sockets that nobody has closed.
+    fn warn(&self, py: Python<'_>) {
+        let Some(slot) = self.slot.as_ref().filter(|_| !PyErr::occurred(py)) else {
+            return;
+        };
+        let text = format!(
+            "LogicalReplicationReader of slot {slot:?} was not stopped: use \"async with\" or \
+             \"await reader.stop()\""
+        );
+        let warned = CString::new(text)
+            .map_err(PyErr::from)
+            .and_then(|text| PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1));
+        if let Err(error) = warned {
+            // Warnings may be errors; nobody could catch one here.
+            error.write_unraisable(py, None);
+        }
     }
 
     fn consumer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -265,6 +302,7 @@ impl LogicalReplicationReader {
         Ok(Self {
             session: Session::new(Source::Server(Box::new(config)), auto_acknowledge, callback),
             rendering: Arc::new(rendering),
+            slot: Some(slot_name.to_owned()),
             description: format!(
                 "publication_name={:?}, slot_name={slot_name:?}{description}",
                 publications.join(",")
@@ -302,6 +340,7 @@ impl LogicalReplicationReader {
         Ok(Self {
             session: Session::new(source, auto_acknowledge, None),
             rendering: Arc::new(rendering),
+            slot: None,
             description: format!("recording={:?}", path.display().to_string()),
             task: Mutex::new(None),
             left: AtomicBool::new(false),
@@ -373,8 +412,10 @@ impl LogicalReplicationReader {
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Awaitable> {
         let reader = slf.get();
-        let finished = kind.is_none() && reader.is_finished(kind.py())?;
-        reader.session.stop(finished);
+        if !reader.session.is_inherited() {
+            let finished = kind.is_none() && reader.is_finished(kind.py())?;
+            reader.session.stop(finished);
+        }
         Ok(Awaitable::new(slf, Purpose::Stopped { exit: true }))
     }
 
@@ -407,7 +448,9 @@ impl LogicalReplicationReader {
 
     /// How the stream is. Asks nobody but this process.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (state, acknowledged, status) = self.session.status();
+        let status = self.session.status();
+        let (state, acknowledged, status) =
+            status.map_err(|refused| error::refused(py, refused))?;
         crate::status::to_python(py, state, acknowledged, status)
     }
 
@@ -418,6 +461,14 @@ impl LogicalReplicationReader {
 
 impl Drop for LogicalReplicationReader {
     fn drop(&mut self) {
+        if self.session.is_inherited() {
+            // What is in it belongs to threads that are not here: nobody may end it.
+            std::mem::forget(Arc::clone(&self.session));
+            return;
+        }
+        if self.session.is_abandoned() {
+            Python::try_attach(|py| self.warn(py));
+        }
         // Nobody can ask any more. What was not acknowledged comes again.
         self.session.stop(false);
     }

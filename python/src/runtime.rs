@@ -4,13 +4,15 @@
 //! A worker that had to wait for the GIL could not confirm anything meanwhile: Python code that
 //! keeps the GIL for a minute must not make the server drop the connection.
 
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::{io, process};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::IntoPyDict;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Enough: one receives and decodes while the other confirms.
@@ -41,13 +43,32 @@ enum Job {
 type Call = Box<dyn FnOnce(Python<'_>) + Send>;
 
 struct Threads {
-    process: u32,
+    /// The process they are in: a fork copies this, and not the threads.
+    process: Process,
     runtime: Runtime,
     wake: Sender<Job>,
     waker: JoinHandle<()>,
 }
 
 static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
+
+/// How many forks lie between this process and the one that first started the threads.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A process among its ancestors. Cheaper than asking the system for a number, message by message.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub(crate) fn this() -> Self {
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// Whether this process comes from it by a fork.
+    pub(crate) fn is_ancestor(self) -> bool {
+        self != Self::this()
+    }
+}
 
 /// The process's threads; started at the first call.
 pub(crate) fn link(py: Python<'_>) -> PyResult<Link> {
@@ -56,15 +77,27 @@ pub(crate) fn link(py: Python<'_>) -> PyResult<Link> {
         // Calls into Python, and so not under the lock.
         py.import("atexit")?
             .call_method1("register", (wrap_pyfunction!(end, py)?,))?;
+        let os = py.import("os")?;
+        // A child has it from its parent. Windows has no fork.
+        if Process::this() == Process(0) && os.hasattr("register_at_fork")? {
+            let hook = [("after_in_child", wrap_pyfunction!(forked, py)?)].into_py_dict(py)?;
+            os.call_method("register_at_fork", (), Some(&hook))?;
+        }
     }
     Ok(link)
+}
+
+/// In the child of a fork, before anything else runs there.
+#[pyfunction]
+fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 fn running_or_new() -> io::Result<(Link, bool)> {
     let mut slot = threads();
     if let Some(threads) = slot
         .as_ref()
-        .filter(|threads| threads.process == process::id())
+        .filter(|threads| !threads.process.is_ancestor())
     {
         return Ok((threads.link(), false));
     }
@@ -121,7 +154,7 @@ fn start() -> io::Result<Threads> {
             }
         })?;
     Ok(Threads {
-        process: process::id(),
+        process: Process::this(),
         runtime,
         wake,
         waker,
@@ -140,13 +173,13 @@ fn end(py: Python<'_>) {
         waker,
     }) = ended
     {
-        if process == process::id() {
+        if process.is_ancestor() {
+            std::mem::forget((runtime, wake, waker));
+        } else {
             let _ = wake.send(Job::End);
             // Were it to have panicked, nobody is left to be told.
             let _ = py.detach(|| waker.join());
             runtime.shutdown_background();
-        } else {
-            std::mem::forget((runtime, wake, waker));
         }
     }
 }

@@ -9,11 +9,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use pgoutput_decoder_host::capture::ReplayError;
 use pgoutput_decoder_host::{
     Acknowledger, Config, Error, Event, Lsn, Monitor, Position, State as StreamState, Status,
     Stopper,
@@ -21,9 +19,10 @@ use pgoutput_decoder_host::{
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
 
+use crate::error::{Failure, Refused};
 use crate::password::Callback;
 use crate::recording::Recording;
-use crate::runtime::{self, Link, Waiter};
+use crate::runtime::{self, Link, Process, Waiter};
 use crate::supply::{Bounds, OfTransaction, Part, Supply};
 
 mod pump;
@@ -38,7 +37,9 @@ pub(crate) struct Session {
     auto_acknowledge: bool,
     /// Who is asked for the password, if it is asked for.
     password: Option<Arc<Callback>>,
-    started: AtomicBool,
+    /// Where it was started. A child of that process has a copy of all this, and nobody who would
+    /// ever unlock what another thread had locked at the fork.
+    started: OnceLock<Process>,
     state: Mutex<State>,
     /// Told when a batch was taken up.
     space: Notify,
@@ -49,6 +50,8 @@ pub(crate) struct Session {
 
 struct State {
     phase: Phase,
+    /// The consumer knows that this is the end: it said so, or was told.
+    dismissed: bool,
     /// There once there is anybody to wait for.
     link: Option<Link>,
     supply: Supply,
@@ -57,10 +60,6 @@ struct State {
     /// Commit LSN of the transaction that was given in part last: its rest is not the next one.
     parted: Option<Lsn>,
     failure: Option<Failure>,
-    /// The connection stands, or stood.
-    connected: bool,
-    /// There will be nothing more: a recording has an end.
-    exhausted: bool,
     acknowledger: Option<Acknowledger>,
     stopper: Option<Stopper>,
     monitor: Option<Monitor>,
@@ -88,7 +87,10 @@ pub(crate) enum Source {
 
 enum Phase {
     New(Source),
-    Open,
+    Connecting,
+    Connected,
+    /// There will be nothing more: a recording has an end.
+    Exhausted,
     Closed,
 }
 
@@ -98,15 +100,6 @@ struct Handed {
     position: Position,
     lsn: Lsn,
     acknowledged: bool,
-}
-
-/// Why there will be no more events.
-#[derive(Clone)]
-pub(crate) enum Failure {
-    Host(Arc<Error>),
-    /// The pump's task panicked.
-    Panicked,
-    Recording(Arc<ReplayError>),
 }
 
 /// What a consumer asks for.
@@ -147,19 +140,6 @@ pub(crate) enum Connected {
     Stopped,
 }
 
-/// Why an acknowledgement was not made.
-pub(crate) enum Refused {
-    Beyond {
-        asked: String,
-        handed: Option<Position>,
-    },
-    Failed(Arc<Error>),
-    NothingPending,
-    /// Another task consumes, and acknowledging is automatic.
-    SecondTask,
-    Stopped,
-}
-
 impl Session {
     pub(crate) fn new(
         source: Source,
@@ -169,16 +149,15 @@ impl Session {
         Arc::new(Self {
             auto_acknowledge,
             password,
-            started: AtomicBool::new(false),
+            started: OnceLock::new(),
             state: Mutex::new(State {
                 phase: Phase::New(source),
+                dismissed: false,
                 link: None,
                 supply: Supply::default(),
                 end_awaited: false,
                 parted: None,
                 failure: None,
-                connected: false,
-                exhausted: false,
                 acknowledged: None,
                 acknowledger: None,
                 stopper: None,
@@ -200,7 +179,7 @@ impl Session {
 
     /// Starts connecting, unless that has been done or the session was stopped before.
     pub(crate) fn start(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        if self.started.load(Ordering::Acquire) {
+        if self.is_started() {
             return Ok(());
         }
         // Calls into Python, and so not under the lock.
@@ -210,13 +189,31 @@ impl Session {
         }
         let mut state = self.lock();
         if matches!(state.phase, Phase::New(_))
-            && let Phase::New(source) = mem::replace(&mut state.phase, Phase::Open)
+            && let Phase::New(source) = mem::replace(&mut state.phase, Phase::Connecting)
         {
             link.runtime.spawn(Arc::clone(self).pump(source));
             state.link = Some(link);
         }
-        self.started.store(true, Ordering::Release);
+        let _ = self.started.set(Process::this());
         Ok(())
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.get().is_some()
+    }
+
+    /// Whether it was started before the fork that this process comes from. It is the parent's, and
+    /// may not be touched.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.started
+            .get()
+            .copied()
+            .is_some_and(Process::is_ancestor)
+    }
+
+    /// Whether it was started, and its consumer does not know of an end.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_started() && !self.lock().dismissed
     }
 
     /// Whether asking for an event acknowledges the one before.
@@ -226,8 +223,9 @@ impl Session {
 
     /// The consumer is done with everything handed out so far, if acknowledging is automatic.
     pub(crate) fn ask(&self) -> Result<(), Refused> {
+        self.here()?;
         if self.is_automatic() {
-            self.lock().acknowledge_handed().map_err(failed)?;
+            self.lock().acknowledge_handed().map_err(Refused::failed)?;
         }
         Ok(())
     }
@@ -262,21 +260,25 @@ impl Session {
 
     /// Whether the connection stands.
     pub(crate) fn connected(&self) -> Connected {
-        let state = self.lock();
+        let mut state = self.lock();
         if self.is_stopping() {
             return Connected::Stopped;
         }
-        match &state.failure {
-            Some(failure) => Connected::Failed(failure.clone()),
-            None if state.connected => Connected::Yes,
-            None => Connected::Wait(state.version),
+        match state.none() {
+            Next::Failed(failure) => Connected::Failed(failure),
+            _ if matches!(state.phase, Phase::Connected | Phase::Exhausted) => Connected::Yes,
+            _ => Connected::Wait(state.version),
         }
     }
 
     /// Begins to stop: from now on there are no more events. With `finished` the event handed out
     /// last is acknowledged, if that is automatic.
     pub(crate) fn stop(&self, finished: bool) {
+        if self.is_inherited() {
+            return;
+        }
         let mut state = self.lock();
+        state.dismissed = true;
         if finished && self.auto_acknowledge && !self.is_stopping() {
             // The stream is about to end: an error here has nobody left who could act on it.
             let _ = state.acknowledge_handed();
@@ -295,6 +297,9 @@ impl Session {
 
     /// `None` once the connection is closed, else the version to wait with.
     pub(crate) fn closing(&self) -> Option<u64> {
+        if self.is_inherited() {
+            return None;
+        }
         let state = self.lock();
         (!matches!(state.phase, Phase::Closed)).then_some(state.version)
     }
@@ -321,11 +326,16 @@ impl Session {
     }
 
     pub(crate) fn forget(&self, waiter_id: u64) {
-        self.lock().waiters.retain(|(id, _)| *id != waiter_id);
+        if !self.is_inherited() {
+            self.lock().waiters.retain(|(id, _)| *id != waiter_id);
+        }
     }
 
     /// What has happened that is worth a line in the log.
     pub(crate) fn take_notices(&self) -> Vec<String> {
+        if self.is_inherited() {
+            return Vec::new();
+        }
         std::mem::take(&mut self.lock().notices)
     }
 
@@ -335,7 +345,7 @@ impl Session {
         if self.auto_acknowledge || state.handed.is_none_or(|handed| handed.acknowledged) {
             return Err(Refused::NothingPending);
         }
-        state.acknowledge_handed().map_err(failed)
+        state.acknowledge_handed().map_err(Refused::failed)
     }
 
     /// Acknowledges everything up to `position`.
@@ -343,12 +353,12 @@ impl Session {
         let mut state = self.acknowledgeable()?;
         match state.handed {
             Some(handed) if position == handed.position => {
-                state.acknowledge_handed().map_err(failed)
+                state.acknowledge_handed().map_err(Refused::failed)
             }
             Some(handed) if position < handed.position => {
-                state.acknowledge(position).map_err(failed)
+                state.acknowledge(position).map_err(Refused::failed)
             }
-            handed => Err(beyond(position.to_string(), handed)),
+            handed => Err(Refused::beyond(&position, handed.map(|last| last.position))),
         }
     }
 
@@ -360,22 +370,32 @@ impl Session {
             // Several events can share an LSN, and the transaction's other events may not have been
             // handed out yet: exactly what was handed out is what can be meant.
             Some(handed) if lsn == handed.lsn || lsn == handed.position.commit_lsn => {
-                return state.acknowledge_handed().map_err(failed);
+                return state.acknowledge_handed().map_err(Refused::failed);
             }
             handed => handed,
         };
         let change = state.changes.iter().find(|(change, _)| *change == lsn);
         if let Some(&(_, position)) = change {
-            return state.acknowledge(position).map_err(failed);
+            return state.acknowledge(position).map_err(Refused::failed);
         }
         if handed.is_none_or(|handed| lsn > handed.lsn) && Some(lsn) > state.finished {
-            return Err(beyond(lsn.to_string(), handed));
+            return Err(Refused::beyond(&lsn, handed.map(|last| last.position)));
         }
         // Transactions come in the order of their commits: those before are all handed out.
-        state.acknowledge(end_of(lsn)).map_err(failed)
+        state.acknowledge(end_of(lsn)).map_err(Refused::failed)
+    }
+
+    /// Refuses in a child of the process it was started in.
+    pub(crate) fn here(&self) -> Result<(), Refused> {
+        if self.is_inherited() {
+            Err(Refused::Inherited)
+        } else {
+            Ok(())
+        }
     }
 
     fn acknowledgeable(&self) -> Result<MutexGuard<'_, State>, Refused> {
+        self.here()?;
         let state = self.lock();
         if self.is_stopping() {
             Err(Refused::Stopped)
@@ -405,7 +425,8 @@ impl Session {
     }
 
     /// The word for how the stream is, what was acknowledged last, and all else.
-    pub(crate) fn status(&self) -> (&'static str, Option<Position>, Status) {
+    pub(crate) fn status(&self) -> Result<(&'static str, Option<Position>, Status), Refused> {
+        self.here()?;
         let state = self.lock();
         let mut status = state
             .monitor
@@ -427,7 +448,7 @@ impl Session {
         } else {
             status.state.name()
         };
-        (name, state.acknowledged, status)
+        Ok((name, state.acknowledged, status))
     }
 
     /// Something for the log, which whoever waits for a message writes.
@@ -448,7 +469,7 @@ impl State {
                 }
             }
             Want::Batch(bounds) => {
-                let hurry = self.failure.is_some() || self.exhausted;
+                let hurry = self.failure.is_some() || matches!(self.phase, Phase::Exhausted);
                 let events = self.supply.batch(bounds, now, deadline, hurry);
                 if !events.is_empty() {
                     self.hand_out_all(&events);
@@ -462,7 +483,8 @@ impl State {
                     return Next::Event(event);
                 }
                 OfTransaction::End => {
-                    self.parted = None;
+                    // It may be a former one whose rest is asked for.
+                    self.parted = self.parted.filter(|parted| *parted != commit_lsn);
                     return Next::Stopped;
                 }
                 OfTransaction::Unknown => self.end_awaited = true,
@@ -499,10 +521,13 @@ impl State {
     }
 
     /// There is nothing now.
-    fn none(&self) -> Next {
-        match &self.failure {
-            Some(failure) => Next::Failed(failure.clone()),
-            None if self.exhausted => Next::Stopped,
+    fn none(&mut self) -> Next {
+        match self.failure.clone() {
+            Some(failure) => {
+                self.dismissed = true;
+                Next::Failed(failure)
+            }
+            None if matches!(self.phase, Phase::Exhausted) => Next::Stopped,
             None => Next::Wait(self.version),
         }
     }
@@ -567,22 +592,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-fn failed(error: Error) -> Refused {
-    Refused::Failed(Arc::new(error))
-}
-
 /// Behind everything of the transactions committed at or before `lsn`.
 fn end_of(lsn: Lsn) -> Position {
     Position {
         commit_lsn: lsn,
         index: u32::MAX,
         sub: u32::MAX,
-    }
-}
-
-fn beyond(asked: String, handed: Option<Handed>) -> Refused {
-    Refused::Beyond {
-        asked,
-        handed: handed.map(|handed| handed.position),
     }
 }

@@ -122,6 +122,7 @@ async def test_columns_are_described_and_the_commit_time_told(database: Database
     assert [column.name for column in message.columns] == list(message.after)
     assert message.commit_ts_us == message.source["ts_us"]
     assert message.json == message.to_debezium_json().encode()
+    assert message.key_json == b'{"id":1}'
     event = message_to_dict(message)
     assert event is not None
     assert event["after"]["price"] == Decimal("1.50")

@@ -225,6 +225,8 @@ async def test_a_large_transaction_is_iterated_over_and_not_held(database: Datab
         assert ids(read) == list(range(3000))
         assert large.position == read[-1].position
         assert ids((await anext(found)).messages) == [5000]
+        # Nothing is left of the first.
+        assert len([message async for message in large]) == 1000
 
 
 @pytest.mark.parametrize("read", [0, 1, 1500])
@@ -292,6 +294,27 @@ def test_lists_and_transactions_without_asyncio(database: Database) -> None:
     insert_at_once(database, 1000, 500)
     with SyncReader(**database.arguments()) as reader:
         assert ids(next(reader.transactions(100))) == list(range(1000, 1500))
+
+
+async def test_a_plain_loop_may_go_on_in_another_task(database: Database) -> None:
+    """As in a notebook, whose cells run in tasks of one loop."""
+    table(database, 3)
+    reader = SyncReader(**database.arguments())
+    messages = iter(reader)
+    first = asyncio.Event()
+
+    async def cell() -> int:
+        key = next(messages).after["id"]
+        await first.wait()
+        return int(key)
+
+    earlier = asyncio.create_task(cell())
+    await asyncio.sleep(0)
+    assert ids([next(messages)]) == [1]
+    first.set()
+    assert await earlier == 0
+    assert ids([next(messages)]) == [2]
+    reader.stop()
 
 
 def test_a_thread_that_waits_is_stopped_by_another(database: Database) -> None:

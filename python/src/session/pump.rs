@@ -5,7 +5,8 @@ use std::thread;
 
 use pgoutput_decoder_host::{Batch, Config, Stream};
 
-use super::{Failure, Phase, Session, Source};
+use super::{Phase, Session, Source};
+use crate::error::Failure;
 use crate::recording::Recording;
 
 impl Session {
@@ -19,7 +20,7 @@ impl Session {
     }
 
     async fn replay(&self, recording: &mut Recording) {
-        self.lock().connected = true;
+        self.lock().phase = Phase::Connected;
         let mut replay = recording.replay();
         loop {
             match tokio::task::block_in_place(|| replay.next_batch()) {
@@ -117,7 +118,7 @@ impl Session {
 
     fn opened(&self, stream: &Stream) {
         let mut state = self.lock();
-        state.connected = true;
+        state.phase = Phase::Connected;
         state.acknowledger = Some(stream.acknowledger());
         state.monitor = Some(stream.monitor());
         let ignored = stream.ignored_options().iter();
@@ -134,7 +135,7 @@ impl Session {
 
     fn exhausted(&self) {
         let mut state = self.lock();
-        state.exhausted = true;
+        state.phase = Phase::Exhausted;
         self.announce(state);
     }
 
