@@ -401,10 +401,12 @@ impl LogicalReplicationReader {
         Ok(Awaitable::new(slf, Purpose::Message))
     }
 
+    /// Connects; gives the reader.
     fn __aenter__(slf: Py<Self>) -> Awaitable {
         Awaitable::new(slf, Purpose::Connected)
     }
 
+    /// Stops. Left without an exception, the message received last is done, if that is automatic.
     fn __aexit__(
         slf: Py<Self>,
         kind: &Bound<'_, PyAny>,
