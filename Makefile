@@ -14,7 +14,8 @@ HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
 	--package pgoutput-decoder-tests
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
-SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants
+MEASURED := --rcfile=python/pyproject.toml
+SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -55,8 +56,14 @@ test-host: ## Host, command, sandbox and vectors, beside a throw-away PostgreSQL
 	scripts/postgres run -- $(CARGO) test --no-fail-fast --locked --release $(HOSTS)
 
 .PHONY: test-python
-test-python: python ## The Python package and the README's examples, beside a throw-away PostgreSQL.
-	scripts/postgres run -- $(PYTHON) -m pytest python/tests
+test-python: python ## The Python package and the README's examples; 95 % of its lines and branches.
+	scripts/postgres run -- $(PYTHON) -m coverage run $(MEASURED) -m pytest python/tests
+	@$(PYTHON) -m coverage combine $(MEASURED) --quiet
+	@$(PYTHON) -m coverage report $(MEASURED)
+
+.PHONY: coverage
+coverage: bootstrap ## Which lines of Rust and Python the tests run, as HTML in target/coverage.
+	scripts/coverage $(HOSTS)
 
 .PHONY: test-full
 test-full: test test-examples test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
@@ -118,6 +125,10 @@ bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by sid
 .PHONY: python
 python: bootstrap ## The Python package, built and installed in .venv.
 	.venv/bin/maturin develop --locked --release --manifest-path python/Cargo.toml
+
+.PHONY: wheel
+wheel: bootstrap ## dist/*.whl, tried in fresh environments; SDIST=1; TARGET=aarch64-unknown-linux-gnu.
+	$(PYTHON) scripts/wheel $(if $(SDIST),--sdist) $(if $(TARGET),--target $(TARGET))
 
 .PHONY: wasm
 wasm: bootstrap ## The component alone: the path of decoder.wasm.

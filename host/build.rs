@@ -2,7 +2,8 @@
 //!
 //! The component is compiled for wasm32-unknown-unknown by a cargo of its own, with a toolchain
 //! that has that target's standard library or can build it from source. Where
-//! `PGOUTPUT_DECODER_COMPONENT` names a component already built, it is taken as it is.
+//! `PGOUTPUT_DECODER_COMPONENT` names a component already built, it is taken as it is, and so is the
+//! `decoder.wasm` that Python's source distribution has instead of the component's sources.
 #![expect(
     clippy::print_stderr,
     reason = "cargo shows what a build script writes there"
@@ -48,13 +49,17 @@ fn run() -> Result<(), String> {
                 workspace.join(source).display()
             );
         }
-        if !workspace.join("decoder-component").is_dir() {
+        let packed = workspace.join("decoder.wasm");
+        if workspace.join("decoder-component/Cargo.toml").is_file() {
+            encode(&read(&compile(workspace, &out)?)?)?
+        } else if packed.is_file() {
+            read(&packed)?
+        } else {
             let workspace = workspace.display();
             return Err(format!(
                 "{workspace} has no decoder-component directory: let {PREBUILT} name a component"
             ));
         }
-        encode(&read(&compile(workspace, &out)?)?)?
     };
     let path = out.join("decoder.wasm");
     fs::write(&path, component).map_err(|error| format!("{}: {error}", path.display()))

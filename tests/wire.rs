@@ -150,3 +150,36 @@ async fn a_quiet_server_is_asked_every_second_and_what_others_write_is_confirmed
     stream.stop().await.unwrap();
     place.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_transaction_is_told_to_who_asks_for_it_and_to_nobody_else() {
+    let place = Place::new("wire_ends", SHOP).await;
+    for asked in [true, false] {
+        let config = place.config().transaction_ends(asked);
+        let mut stream = config.connect().await.unwrap();
+        let acknowledger = stream.acknowledger();
+        for id in 1..=40 {
+            place.run(&format!("INSERT INTO item VALUES ({id})")).await;
+            let (mut seen, mut ended) = (None, None);
+            while seen.is_none() || (asked && ended < seen) {
+                let batch = timeout(PATIENCE, stream.next_batch()).await;
+                let batch = batch.expect("the end is not told").unwrap().unwrap();
+                assert!(asked || !batch.is_empty());
+                for event in batch.events() {
+                    seen = Some(event.position().commit_lsn);
+                    acknowledger.acknowledge(event.position()).unwrap();
+                }
+                ended = ended.max(batch.last_commit());
+            }
+        }
+        stream.stop().await.unwrap();
+        place.run("TRUNCATE item").await;
+        let mut rest = place.stream().await;
+        let truncate = events(&mut rest, 1).await.remove(0);
+        rest.acknowledger()
+            .acknowledge(truncate.position())
+            .unwrap();
+        rest.stop().await.unwrap();
+    }
+    place.leave().await;
+}

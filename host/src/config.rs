@@ -62,6 +62,7 @@ pub struct Config {
     pub(crate) memory_max_bytes: usize,
     pub(crate) on_undecodable: OnUndecodable,
     pub(crate) on_warning: Notice<str>,
+    pub(crate) transaction_ends: bool,
 }
 
 /// Who is told of something; nobody, by default.
@@ -163,6 +164,7 @@ impl Config {
             memory_max_bytes: Limits::default().memory_max_bytes,
             on_undecodable: OnUndecodable::Stop,
             on_warning: Notice::default(),
+            transaction_ends: false,
         }
     }
 
@@ -443,6 +445,13 @@ impl Config {
     /// What is done with a change that cannot be decoded; default [`OnUndecodable::Stop`].
     pub fn on_undecodable(mut self, policy: OnUndecodable) -> Self {
         self.on_undecodable = policy;
+        self
+    }
+
+    /// Whether there is a batch without events where a transaction ends, all of whose events came
+    /// before: for who does something at a transaction's end. Default no.
+    pub fn transaction_ends(mut self, ends: bool) -> Self {
+        self.transaction_ends = ends;
         self
     }
 

@@ -105,9 +105,9 @@ impl Stream {
         })
     }
 
-    /// Waits for the next batch. One without events ends the transaction of the last event, where
-    /// that could not be told before. `None` once the stream is stopped, or has reported its error.
-    /// May be cancelled: no event is lost.
+    /// Waits for the next batch, which has at least one event, unless
+    /// [`Config::transaction_ends`](crate::Config::transaction_ends) is asked for. `None` once the
+    /// stream is stopped, or has reported its error. May be cancelled: no event is lost.
     ///
     /// # Errors
     /// Why the stream ended. All events before it have been returned; a frame that cannot be

@@ -96,6 +96,7 @@ class SyncReader:
         return self._reader.status()
 
     def __enter__(self) -> Self:
+        """Connects."""
         self._start()
         _wait(self._reader.__aenter__())
         return self
@@ -106,6 +107,7 @@ class SyncReader:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Stops, as `async with LogicalReplicationReader` does."""
         _wait(self._reader.__aexit__(kind, value, traceback))
         self._end_loop()
 

@@ -190,8 +190,8 @@ impl LogicalReplicationReader {
         publication_name, slot_name, host=None, database=None, port=None, user=None, password=None,
         start_lsn=None, auto_acknowledge=true, *, dsn=None, format="native", decimal="Decimal",
         temporal="str", uuid="str", options=None, streaming=None, binary=false, two_phase=false,
-        origin="any", stash_directory=None, stash_max_bytes=None, create_slot=None, start_position=None, reconnect_delay_max=None,
-        reconnect_attempts_max=None, reconnect_time_max=None, on_undecodable="stop",
+        origin="any", stash_directory=None, stash_max_bytes=None, create_slot=None,
+        start_position=None, reconnect_delay_max=None, reconnect_attempts_max=None, reconnect_time_max=None, on_undecodable="stop",
         memory_max_bytes=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
@@ -401,10 +401,12 @@ impl LogicalReplicationReader {
         Ok(Awaitable::new(slf, Purpose::Message))
     }
 
+    /// Connects; gives the reader.
     fn __aenter__(slf: Py<Self>) -> Awaitable {
         Awaitable::new(slf, Purpose::Connected)
     }
 
+    /// Stops. Left without an exception, the message received last is done, if that is automatic.
     fn __aexit__(
         slf: Py<Self>,
         kind: &Bound<'_, PyAny>,

@@ -223,7 +223,6 @@ impl Session {
 
     /// The consumer is done with everything handed out so far, if acknowledging is automatic.
     pub(crate) fn ask(&self) -> Result<(), Refused> {
-        self.here()?;
         if self.is_automatic() {
             self.lock().acknowledge_handed().map_err(Refused::failed)?;
         }

@@ -9,8 +9,6 @@ from decimal import Decimal
 import pytest
 from conftest import Database, take
 from pgoutput_decoder import (
-    LogicalReplicationReader,
-    ReplicationMessage,
     format_operation,
     get_table_name,
     message_to_debezium_json,
@@ -138,13 +136,6 @@ async def test_helpers_of_tombstones_and_transaction_metadata(database: Database
             "UNKNOWN(None)",
         )
     assert (tombstone.ts_ms, tombstone.ts_us, tombstone.ts_ns) == (None, None, None)
-
-
-def test_help_has_something_to_say() -> None:
-    for kind in (ReplicationMessage, LogicalReplicationReader):
-        public = [name for name in vars(kind) if not name.startswith("_")]
-        assert public
-        assert [name for name in public if not getattr(kind, name).__doc__] == []
 
 
 async def test_debezium_options(database: Database) -> None:

@@ -321,7 +321,8 @@ def test_a_thread_that_waits_is_stopped_by_another(database: Database) -> None:
     table(database)
     reader = SyncReader(**database.arguments())
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.extend(ids(reader)))
+    rows = (message.after["id"] for message in reader)
+    thread = threading.Thread(target=lambda: found.extend(rows))
     thread.start()
     deadline = time.monotonic() + TIMEOUT_S
     while reader.status().state != "streaming" and time.monotonic() < deadline:

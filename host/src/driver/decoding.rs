@@ -203,13 +203,14 @@ impl Driver {
     }
 
     /// Puts a batch into the channel, without the events that came before the connection was lost;
-    /// `false` if nobody listens. One that has no news goes if it ends the transaction of the last
+    /// `false` if nobody listens. One that has no news may go if it ends the transaction of the last
     /// event.
     async fn hand_over(&mut self, mut batch: Batch, last: Option<Position>) -> Result<bool, Error> {
         let handed = self.handed;
         let has_news = last.is_some_and(|last| is_news(last, handed));
         let ended = batch.last_commit();
-        if !has_news && (ended.is_none() || ended != self.handed_open) {
+        let ends = self.config.transaction_ends && ended.is_some() && ended == self.handed_open;
+        if !has_news && !ends {
             return Ok(true);
         }
         if let Some(handed) = handed {

@@ -45,6 +45,7 @@ impl Session {
         let session = Arc::downgrade(self);
         let waiting = session.clone();
         let config = config
+            .transaction_ends(true)
             .on_slot_wait(move |wait| {
                 if let Some(session) = waiting.upgrade() {
                     session.notice(&wait.to_string());
