@@ -119,13 +119,13 @@ const ENTRIES_MAX: usize = 12;
 mod tests {
     use super::*;
 
-    /// The README's table has these rows and no others.
+    /// docs/debezium.md's table has these rows and no others.
     #[test]
-    fn the_readme_lists_all_of_them() {
+    fn the_docs_list_all_of_them() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let readme = std::fs::read_to_string(folder.join("../README.md")).unwrap();
+        let page = std::fs::read_to_string(folder.join("../docs/debezium.md")).unwrap();
         let heading = "| type | Debezium | here | why |\n|---|---|---|---|\n";
-        let (_, behind) = readme.split_once(heading).unwrap();
+        let (_, behind) = page.split_once(heading).unwrap();
         let table: Vec<&str> = behind
             .lines()
             .take_while(|line| line.starts_with('|'))

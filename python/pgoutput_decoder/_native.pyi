@@ -121,9 +121,7 @@ class LogicalReplicationReader:
         then each message takes effect once, whatever happens in between. Counts as acknowledged.
     auto_acknowledge: acknowledge a message when the next one is asked for, or at the end of
         `async with` if that is left without an exception and no other task failed on the message,
-        still works on it or is forgotten. `stop()` does not: after `break` and `stop()` the last
-        message comes again, for an exception caught in between looks the same. False: call
-        `acknowledge`.
+        still works on it or is forgotten; `stop()` says when it does. False: call `acknowledge`.
     format: "native", or "debezium" for events as Debezium's PostgreSQL connector makes them.
     decimal: what numeric values become in "native": `decimal.Decimal`, `float` (rounds) or `str`.
     temporal: what date, time, timetz, timestamp and timestamptz values become in "native": ISO 8601
@@ -391,7 +389,7 @@ class ReplicationMessage:
         """`"c"` insert, `"u"` update, `"d"` delete, `"t"` truncate, `"m"` logical message.
 
         None for a tombstone, which only "debezium" has, and for the transaction metadata that
-        `provide.transaction.metadata` asks for, which `value` holds.
+        `provide.transaction.metadata` asks for, which is in `json`.
         """
 
     @property
@@ -536,7 +534,7 @@ def arrow_batches(
     a batch's schema are `schema`, `table`, `topic` and `relation_oid`.
 
     numeric(p, s) of up to 38 digits is decimal128, or what the reader's `decimal` asks for, other
-    numerics are utf8; the README has a table of all types. Other threads run meanwhile: from
+    numerics are utf8; docs/arrow.md has a table of all types. Other threads run meanwhile: from
     asyncio, `await asyncio.to_thread(arrow_batches, messages)` for very many.
 
     messages: of readers with the same `format` and `decimal`. Over 2 GiB of a table are more than

@@ -111,6 +111,7 @@ async def test_json_has_the_columns_order(database: Database) -> None:
         [message] = await take(reader, 1)
     text = '"after":{"z":1,"a":true,"j":{"b": [1], "a": 2}}'
     assert text in message.to_debezium_json()
+    assert message.json == message.to_debezium_json().encode()
     assert text in message_to_debezium_json(message, indent=None)
     indented = message_to_debezium_json(message)
     assert indented.startswith('{\n  "before": null,\n  "after": {\n    "z": 1,')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import re
 import subprocess
 import sys
 import uuid
@@ -219,6 +220,7 @@ def test_a_decoder_goes_on_behind_an_error_and_keeps_what_came_before() -> None:
     assert [m.lsn for m in rest] == [m.lsn for m in whole][1:]
 
 
+TEST = "def test_"
 TESTS = """
 import pytest
 
@@ -247,10 +249,14 @@ def test_the_fixtures_work_in_a_users_project(tmp_path: Path) -> None:
     for name in ("pgoutput.jsonl", "catalog.json"):
         (tmp_path / name).write_text((SHOP.parent / name).read_text())
     (tmp_path / "test_mine.py").write_text(TESTS)
+    (tmp_path / "orders.jsonl").write_text(SHOP.read_text())
+    page = (REPOSITORY / "README.md").read_text()
+    readme = [code for code in re.findall("```python\n(.*?)```", page, re.DOTALL) if TEST in code]
+    (tmp_path / "test_readme.py").write_text("\n".join(readme))
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=6 * TIMEOUT_S
     )
     logging.info(result.stdout)
-    assert "3 passed" in result.stdout, result.stdout + result.stderr
+    assert "5 passed" in result.stdout, result.stdout + result.stderr
