@@ -101,5 +101,5 @@ class Transaction:
         return self
 
     def __repr__(self) -> str:
-        messages = f"{len(self._messages)} messages" if self.is_whole else "many messages"
-        return f"<Transaction {self.xid} at {self.commit_lsn}: {messages}>"
+        count = f"{len(self._messages)}" if self.is_whole else f"more than {len(self._messages)}"
+        return f"<Transaction {self.xid} at {self.commit_lsn}, messages: {count}>"

@@ -182,7 +182,7 @@ async def test_transactions_are_what_was_committed(database: Database) -> None:
             assert transaction.position.startswith(transaction.commit_lsn + ":")
             assert transaction.commit_ts.timestamp() == pytest.approx(first.source["ts_us"] / 1e6)
             assert before - timedelta(seconds=60) < transaction.commit_ts
-            assert f"{len(transaction)} messages" in repr(transaction)
+            assert repr(transaction).endswith(f"messages: {len(transaction)}>")
 
 
 async def test_a_transaction_comes_when_it_is_complete_without_another(database: Database) -> None:
@@ -214,7 +214,7 @@ async def test_a_large_transaction_is_iterated_over_and_not_held(database: Datab
         found = reader.transactions(max_events=1000)
         large = await anext(found)
         assert not large.is_whole
-        assert "many" in repr(large)
+        assert repr(large).endswith("messages: more than 1000>")
         with pytest.raises(ReplicationError, match="more than 1000 messages"):
             _ = large.messages
         with pytest.raises(ReplicationError):
