@@ -440,10 +440,13 @@ impl Session {
         }
         let name = if state.failure.is_some() {
             StreamState::Failed.name()
-        } else if self.is_stopping() {
+        } else if self.is_stopping() || matches!(state.phase, Phase::Exhausted) {
             StreamState::Stopped.name()
         } else if matches!(state.phase, Phase::New(_)) {
             "new"
+        } else if matches!(state.phase, Phase::Connected) && state.monitor.is_none() {
+            // A recording's.
+            StreamState::Streaming.name()
         } else {
             status.state.name()
         };

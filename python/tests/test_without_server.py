@@ -47,6 +47,7 @@ async def test_a_recording_gives_its_messages_and_ends() -> None:
     assert {message.op for message in found} >= {"c", "u", "d"}
     assert found[0].source["db"] == "shop"
     assert (await anext(reader, None)) is None
+    assert reader.status().state == "stopped"
     await reader.stop()
     again = await all_of(LogicalReplicationReader.from_recording(SHOP, database="shop"))
     assert [m.to_debezium_json() for m in again] == [m.to_debezium_json() for m in found]
@@ -57,6 +58,7 @@ async def test_acknowledgements_of_a_recording_are_observed() -> None:
         assert reader.status().acknowledged is None
         first = await anext(reader)
         assert reader.status().acknowledged is None
+        assert reader.status().state in {"streaming", "stopped"}
         second = await anext(reader)
         assert reader.status().acknowledged == first.position
     assert reader.status().acknowledged == second.position
