@@ -106,7 +106,8 @@ impl Stream {
     }
 
     /// Waits for the next batch. One without events ends the transaction of the last event, where
-    /// that could not be told before. `None` once the stream is stopped, or has reported its error. May be cancelled: no event is lost.
+    /// that could not be told before. `None` once the stream is stopped, or has reported its error.
+    /// May be cancelled: no event is lost.
     ///
     /// # Errors
     /// Why the stream ended. All events before it have been returned; a frame that cannot be

@@ -65,8 +65,8 @@ impl Process {
     }
 
     /// Whether this process comes from it by a fork.
-    pub(crate) fn is_ancestor(&self) -> bool {
-        *self != Self::this()
+    pub(crate) fn is_ancestor(self) -> bool {
+        self != Self::this()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One stream's life between tokio and Python: what is ready, what was handed out, who waits.
 //!
-//! A task on tokio, the pump, connects and fetches one batch ahead. Consumers take events out of the
-//! batch before it without touching tokio. Both meet under one lock that is never held across an
+//! A task on tokio, the pump, connects and fetches one batch ahead. Consumers take events out of
+//! the batch before it without touching tokio. Both meet under one lock that is never held across an
 //! await or a call into Python.
 //!
 //! An event counts as handed out in the very step that gives it to its awaiter, so there is no
@@ -191,7 +191,8 @@ impl Session {
     /// Whether it was started before the fork that this process comes from. It is the parent's, and
     /// may not be touched.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.started.get().is_some_and(Process::is_ancestor)
+        let started = self.started.get().copied();
+        started.is_some_and(Process::is_ancestor)
     }
 
     /// Whether it was started, and its consumer does not know of an end.
