@@ -2,8 +2,8 @@
 //!
 //! The component is compiled for wasm32-unknown-unknown by a cargo of its own, with a toolchain
 //! that has that target's standard library or can build it from source. Where
-//! `PGOUTPUT_DECODER_COMPONENT` names a component already built, it is taken as it is, and so is the
-//! `decoder.wasm` that Python's source distribution has instead of the component's sources.
+//! `PGOUTPUT_DECODER_COMPONENT` names a component already built, it is taken as it is, and so is
+//! the `decoder.wasm` that Python's source distribution has instead of the component's sources.
 #![expect(
     clippy::print_stderr,
     reason = "cargo shows what a build script writes there"
