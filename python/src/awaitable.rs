@@ -303,6 +303,9 @@ impl Awaitable {
         value: Option<&Bound<'_, PyAny>>,
         traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
+        if matches!(self.purpose, Some(Purpose::Connected)) {
+            self.reader.get().session().dismiss();
+        }
         self.give_up();
         let error = match value.filter(|value| !value.is_none()) {
             Some(value) if value.is_instance(kind)? => value.clone(),

@@ -191,8 +191,8 @@ impl LogicalReplicationReader {
         start_lsn=None, auto_acknowledge=true, *, dsn=None, format="native", decimal="Decimal",
         temporal="str", uuid="str", options=None, streaming=None, binary=false, two_phase=false,
         origin="any", stash_directory=None, stash_max_bytes=None, create_slot=None,
-        start_position=None, reconnect_delay_max=None, reconnect_attempts_max=None, reconnect_time_max=None, on_undecodable="stop",
-        memory_max_bytes=None, **parameters
+        start_position=None, reconnect_delay_max=None, reconnect_attempts_max=None,
+        reconnect_time_max=None, on_undecodable="stop", memory_max_bytes=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]

@@ -216,6 +216,13 @@ impl Session {
         self.is_started() && !self.lock().dismissed
     }
 
+    /// The consumer gave up before there was anything to stop: `async with` is not entered.
+    pub(crate) fn dismiss(&self) {
+        if !self.is_inherited() {
+            self.lock().dismissed = true;
+        }
+    }
+
     /// Whether asking for an event acknowledges the one before.
     pub(crate) fn is_automatic(&self) -> bool {
         self.auto_acknowledge && !self.is_stopping()
@@ -265,7 +272,10 @@ impl Session {
         }
         match state.none() {
             Next::Failed(failure) => Connected::Failed(failure),
-            _ if matches!(state.phase, Phase::Connected | Phase::Exhausted) => Connected::Yes,
+            _ if matches!(state.phase, Phase::Connected | Phase::Exhausted) => {
+                state.dismissed = false;
+                Connected::Yes
+            }
             _ => Connected::Wait(state.version),
         }
     }

@@ -159,6 +159,19 @@ def test_a_reader_that_ended_is_not_warned_of(table: Database) -> None:
     assert (output, errors) == ("1\nabsent\n", "")
 
 
+async def test_a_reader_that_is_cancelled_while_it_connects_is_not_warned_of(
+    silent: dict[str, object],
+) -> None:
+    reader = LogicalReplicationReader("pub", "slot", **silent)  # type: ignore[arg-type]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.__aenter__(), 0.2)
+        del reader
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
 async def test_an_exception_on_its_way_is_not_replaced(table: Database) -> None:
     async def fail() -> None:
         reader = table.reader()

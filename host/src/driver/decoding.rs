@@ -203,8 +203,8 @@ impl Driver {
     }
 
     /// Puts a batch into the channel, without the events that came before the connection was lost;
-    /// `false` if nobody listens. One that has no news may go if it ends the transaction of the last
-    /// event.
+    /// `false` if nobody listens. One that has no news may go if it ends the transaction of the
+    /// last event.
     async fn hand_over(&mut self, mut batch: Batch, last: Option<Position>) -> Result<bool, Error> {
         let handed = self.handed;
         let has_news = last.is_some_and(|last| is_news(last, handed));
