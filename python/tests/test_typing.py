@@ -1,6 +1,6 @@
 """The stubs say what the extension module has, and users' code type-checks against them.
 
-Pyright's package downloads pyright itself from the npm registry when it runs for the first time.
+Pyright needs Node, and gets it by itself where there is none.
 """
 
 from __future__ import annotations
