@@ -16,7 +16,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
@@ -51,12 +50,7 @@ class Changes:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def _stop(self) -> None:

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from postgres_programs import REPOSITORY
@@ -125,12 +124,7 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.kill()
         self._reading.join()
@@ -157,12 +151,7 @@ class Redis:
         command = [self._client, "-h", "127.0.0.1", "-p", str(self.port), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.end()
         self._directory.cleanup()
 
@@ -268,12 +257,7 @@ class Kafka:
             records.append(record)
         return records
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Nothing in it is worth an orderly end, which takes seconds.
         self._process.kill()
         self._directory.cleanup()
@@ -318,12 +302,7 @@ class Receiver:
         self._serving.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._serving.join()
         self._server.server_close()

@@ -1,6 +1,7 @@
 //! Frames in, events out, without a connection: for who has one of their own, or a recording.
 
 use std::borrow::BorrowMut;
+use std::mem;
 
 use crate::engine::{DecodeError, Decoded, Engine, EngineError, Facts, Question, Stop};
 use crate::lsn::Lsn;
@@ -18,7 +19,7 @@ pub struct FrameDecoder<E = Engine> {
 }
 
 /// What a call to [`FrameDecoder::pass`] came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Passed {
     /// What was decoded, if anything was.
     pub batch: Option<Batch>,
@@ -90,30 +91,15 @@ impl<E: BorrowMut<Engine>> FrameDecoder<E> {
         if let Some(stashed) = self.stashed.take() {
             return self.pass_again(stashed, now_us);
         }
-        let Decoded {
-            records,
-            consumed,
-            stop,
-        } = self.engine.borrow_mut().decode(frames, now_us)?;
-        let batch = self.read(records, frames)?;
-        let stop = match stop {
-            None if consumed > 0 || frames.is_empty() => None,
-            None => Some(Stopped::Stalled),
-            Some(Stop::Failed(error)) => Some(Stopped::Failed(error)),
-            Some(Stop::Replay(xid)) => {
-                self.stashed = self.stash.replay(xid);
-                let is_there = self.stashed.is_some();
-                (!is_there).then_some(Stopped::NotStashed { xid })
-            }
-            Some(Stop::Unknown(question)) => Some(Stopped::Unknown {
-                question,
-                lsn: first_lsn(frames.get(consumed..).unwrap_or_default()),
-            }),
+        let (passed, replay) = self.decode(frames, now_us)?;
+        let Some(xid) = replay else {
+            return Ok(passed);
         };
+        self.stashed = self.stash.replay(xid);
+        let is_there = self.stashed.is_some();
         Ok(Passed {
-            batch,
-            consumed,
-            stop,
+            stop: (!is_there).then_some(Stopped::NotStashed { xid }),
+            ..passed
         })
     }
 
@@ -123,33 +109,47 @@ impl<E: BorrowMut<Engine>> FrameDecoder<E> {
         mut stashed: stash::Replay,
         now_us: i64,
     ) -> Result<Passed, FrameError> {
-        let mut passed = Passed {
-            batch: None,
-            consumed: 0,
-            stop: None,
-        };
         if !stashed.fill()? {
-            return Ok(passed);
+            return Ok(Passed::default());
         }
-        let frames = stashed.frames();
+        let (mut passed, replay) = self.decode(stashed.frames(), now_us)?;
+        if replay.is_some() {
+            passed.stop = Some(Stopped::Stalled);
+        }
+        stashed.consume(mem::take(&mut passed.consumed));
+        self.stashed = Some(stashed);
+        Ok(passed)
+    }
+
+    /// Decodes frames, wherever they come from; and the transaction that is to be replayed before
+    /// the next of them.
+    fn decode(&mut self, frames: &[u8], now_us: i64) -> Result<(Passed, Option<u32>), FrameError> {
         let Decoded {
             records,
             consumed,
             stop,
         } = self.engine.borrow_mut().decode(frames, now_us)?;
-        passed.batch = self.read(records, frames)?;
-        passed.stop = match stop {
-            None if consumed > 0 => None,
-            None | Some(Stop::Replay(_)) => Some(Stopped::Stalled),
+        let batch = self.read(records, frames)?;
+        let mut replay = None;
+        let stop = match stop {
+            None if consumed > 0 || frames.is_empty() => None,
+            None => Some(Stopped::Stalled),
             Some(Stop::Failed(error)) => Some(Stopped::Failed(error)),
+            Some(Stop::Replay(xid)) => {
+                replay = Some(xid);
+                None
+            }
             Some(Stop::Unknown(question)) => Some(Stopped::Unknown {
                 question,
                 lsn: first_lsn(frames.get(consumed..).unwrap_or_default()),
             }),
         };
-        stashed.consume(consumed);
-        self.stashed = Some(stashed);
-        Ok(passed)
+        let passed = Passed {
+            batch,
+            consumed,
+            stop,
+        };
+        Ok((passed, replay))
     }
 
     /// Takes the answer to a question.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgoutput_decoder_host::engine::{Engine, EngineKind};
 use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::error;
-use crate::message::ReplicationMessage;
+use crate::message::{Rendering, ReplicationMessage};
 use crate::password::Callback;
 
 /// The arguments about where to connect.
@@ -233,6 +234,21 @@ pub(crate) fn parse_create_slot(create: &Bound<'_, PyAny>) -> PyResult<CreateSlo
             "expected True, \"temporary\" or False",
         )),
     }
+}
+
+/// What events are decoded with, and turned into messages with, where there is no stream.
+pub(crate) fn decoding(
+    [format, decimal, temporal, uuid]: [&str; 4],
+    options: Option<&Bound<'_, PyDict>>,
+    database: &str,
+) -> PyResult<(Engine, Arc<Rendering>)> {
+    let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
+    let mut settings = decoder_options(options)?;
+    settings.push(("format".to_owned(), format.to_owned()));
+    settings.push(("database.dbname".to_owned(), database.to_owned()));
+    let engine = Engine::open(EngineKind::Component, &settings);
+    let engine = engine.map_err(|refused| error::engine(&refused))?;
+    Ok((engine, Arc::new(rendering)))
 }
 
 /// Debezium's properties by name.

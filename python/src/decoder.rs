@@ -4,14 +4,14 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pgoutput_decoder_host::engine::{Engine, EngineKind, Facts};
+use pgoutput_decoder_host::engine::Facts;
 use pgoutput_decoder_host::frames::{FrameDecoder, FrameError, Passed, Stopped, push_frame};
 use pgoutput_decoder_host::{Batch, Event, Lsn, facts};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::arguments::{decoder_options, parse_lsn};
+use crate::arguments::{decoding, parse_lsn};
 use crate::error;
 use crate::message::{Rendering, ReplicationMessage};
 
@@ -46,18 +46,14 @@ impl Decoder {
         options: Option<&Bound<'_, PyDict>>,
         database: &str,
     ) -> PyResult<Self> {
-        let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
-        let mut settings = decoder_options(options)?;
-        settings.push(("format".to_owned(), format.to_owned()));
-        settings.push(("database.dbname".to_owned(), database.to_owned()));
-        let engine = Engine::open(EngineKind::Component, &settings)
-            .map_err(|refused| error::engine(&refused))?;
+        let wishes = [format, decimal, temporal, uuid];
+        let (engine, rendering) = decoding(wishes, options, database)?;
         Ok(Self {
             state: Mutex::new(State {
                 frames: FrameDecoder::new(engine),
                 ready: Vec::new(),
             }),
-            rendering: Arc::new(rendering),
+            rendering,
             query,
         })
     }

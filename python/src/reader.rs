@@ -14,8 +14,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyWeakrefReference};
 
 use crate::arguments::{
-    Acknowledged, Named, count, decoder_options, parse_create_slot, parse_lsn, position_of,
-    seconds, strings, with_password,
+    Acknowledged, Named, count, decoder_options, decoding, parse_create_slot, parse_lsn,
+    position_of, seconds, strings, with_password,
 };
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error::{self, Refused};
@@ -331,15 +331,13 @@ impl LogicalReplicationReader {
         options: Option<&Bound<'_, PyDict>>,
         database: &str,
     ) -> PyResult<Self> {
-        let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
-        let mut settings = decoder_options(options)?;
-        settings.push(("format".to_owned(), format.to_owned()));
-        settings.push(("database.dbname".to_owned(), database.to_owned()));
-        let recording = Recording::open(&path, catalog.as_deref(), &settings)?;
+        let wishes = [format, decimal, temporal, uuid];
+        let (engine, rendering) = decoding(wishes, options, database)?;
+        let recording = Recording::open(&path, catalog.as_deref(), engine)?;
         let source = Source::Recording(Box::new(recording));
         Ok(Self {
             session: Session::new(source, auto_acknowledge, None),
-            rendering: Arc::new(rendering),
+            rendering,
             slot: None,
             description: format!("recording={:?}", path.display().to_string()),
             task: Mutex::new(None),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pgoutput_decoder_host::capture::{Capture, CaptureError, Catalog, CatalogAt, Replay};
-use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pgoutput_decoder_host::engine::Engine;
 use pyo3::PyResult;
 
 use crate::error;
@@ -18,15 +18,8 @@ pub(crate) struct Recording {
 impl Recording {
     /// Reads the recording, and its catalog: of its own, from `catalog`, or from `catalog.json`
     /// beside it.
-    pub(crate) fn open(
-        path: &Path,
-        catalog: Option<&Path>,
-        options: &[(String, String)],
-    ) -> PyResult<Self> {
-        let refused = |refused: CaptureError| error::recording(refused);
-        let engine = Engine::open(EngineKind::Component, options)
-            .map_err(|refused| error::engine(&refused))?;
-        let capture = Capture::open(path).map_err(refused)?;
+    pub(crate) fn open(path: &Path, catalog: Option<&Path>, engine: Engine) -> PyResult<Self> {
+        let capture = Capture::open(path).map_err(error::recording)?;
         let catalog = match catalog {
             Some(catalog) => Catalog::open(catalog),
             None => match Catalog::of_capture(path) {
@@ -36,7 +29,7 @@ impl Recording {
         };
         Ok(Self {
             capture,
-            catalog: catalog.map_err(refused)?,
+            catalog: catalog.map_err(error::recording)?,
             engine,
         })
     }

@@ -188,11 +188,12 @@ impl Session {
             password.run_here(py, &link)?;
         }
         let mut state = self.lock();
-        if matches!(state.phase, Phase::New(_))
-            && let Phase::New(source) = mem::replace(&mut state.phase, Phase::Connecting)
-        {
-            link.runtime.spawn(Arc::clone(self).pump(source));
-            state.link = Some(link);
+        match mem::replace(&mut state.phase, Phase::Connecting) {
+            Phase::New(source) => {
+                link.runtime.spawn(Arc::clone(self).pump(source));
+                state.link = Some(link);
+            }
+            phase => state.phase = phase,
         }
         let _ = self.started.set(Process::this());
         Ok(())

@@ -183,6 +183,23 @@ def database(server_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def table(database: Database) -> Database:
+    """With the table t, of the one column id."""
+    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    return database
+
+
+def insert_each(database: Database, *ids: int) -> None:
+    """Rows of t, each of a transaction of its own."""
+    database.execute(*(f"INSERT INTO t VALUES ({n})" for n in ids))
+
+
+def insert_rows(database: Database, first: int, last: int) -> None:
+    """Rows of t, of one transaction."""
+    database.execute(f"INSERT INTO t SELECT generate_series({first}, {last})")
+
+
+@pytest.fixture
 def shop(database: Database) -> Database:
     """The database examples/setup_postgres.sql makes, with what it sells at first already read."""
     database.execute(

@@ -6,21 +6,15 @@ import asyncio
 import contextlib
 
 import pytest
-from conftest import TIMEOUT_S, Database, eventually, take
+from conftest import TIMEOUT_S, Database, eventually, insert_each, take
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError
 
 
-def insert(database: Database, *ids: int) -> None:
-    """One transaction for each id."""
-    database.execute(*(f"INSERT INTO t VALUES ({n})" for n in ids))
-
-
 @pytest.fixture
-def table(database: Database) -> Database:
+def table(table: Database) -> Database:
     """A table with three rows of three transactions in the slot."""
-    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    insert(database, 1, 2, 3)
-    return database
+    insert_each(table, 1, 2, 3)
+    return table
 
 
 async def ids(reader: LogicalReplicationReader, count: int) -> list[int]:
@@ -29,7 +23,7 @@ async def ids(reader: LogicalReplicationReader, count: int) -> list[int]:
 
 async def redelivered(database: Database) -> list[int]:
     """What a second reader gets before the row 99, which is inserted now."""
-    insert(database, 99)
+    insert_each(database, 99)
     got = []
     async with asyncio.timeout(TIMEOUT_S), database.reader(auto_acknowledge=False) as reader:
         async for message in reader:
@@ -159,7 +153,7 @@ async def test_acknowledge_while_another_task_waits(table: Database) -> None:
         waiting = asyncio.create_task(anext(reader))
         await asyncio.sleep(0.2)
         await reader.acknowledge(messages[-1])
-        insert(table, 4)
+        insert_each(table, 4)
         message = await asyncio.wait_for(waiting, TIMEOUT_S)
         assert message.after == {"id": 4}
     assert await redelivered(table) == [4]
@@ -363,6 +357,6 @@ async def test_start_lsn(table: Database) -> None:
     async with table.reader(auto_acknowledge=False, start_lsn=commit) as reader:
         assert (await ids(reader, 1))[0] in (2, 3)
     later = table.wal_lsn()
-    insert(table, 4)
+    insert_each(table, 4)
     async with table.reader(auto_acknowledge=False, start_lsn=later) as reader:
         assert await ids(reader, 1) == [4]

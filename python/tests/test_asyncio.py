@@ -12,19 +12,8 @@ import threading
 import time
 
 import pytest
-from conftest import TIMEOUT_S, Database, take
+from conftest import TIMEOUT_S, Database, insert_rows, take
 from pgoutput_decoder import ReplicationError
-
-
-@pytest.fixture
-def table(database: Database) -> Database:
-    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    return database
-
-
-def insert(database: Database, first: int, last: int) -> None:
-    """Rows of one transaction."""
-    database.execute(f"INSERT INTO t SELECT generate_series({first}, {last})")
 
 
 async def test_timeouts_lose_nothing(table: Database) -> None:
@@ -33,7 +22,7 @@ async def test_timeouts_lose_nothing(table: Database) -> None:
 
     def produce() -> None:
         for n in range(1, rows + 1):
-            insert(table, n, n)
+            insert_rows(table, n, n)
 
     producer = threading.Thread(target=produce)
     reader = table.reader()
@@ -55,7 +44,7 @@ async def test_timeouts_lose_nothing(table: Database) -> None:
 
 async def test_cancelling_at_any_moment_loses_nothing(table: Database) -> None:
     rows = 3000
-    insert(table, 1, rows)
+    insert_rows(table, 1, rows)
     reader = table.reader()
     got: list[int] = []
 
@@ -80,7 +69,7 @@ async def test_cancelling_at_any_moment_loses_nothing(table: Database) -> None:
 
 
 async def test_awaitable_that_is_never_awaited_takes_nothing(table: Database) -> None:
-    insert(table, 1, 2)
+    insert_rows(table, 1, 2)
     async with table.reader() as reader:
         for _ in range(10):
             anext(reader).close()
@@ -90,7 +79,7 @@ async def test_awaitable_that_is_never_awaited_takes_nothing(table: Database) ->
 
 
 async def test_stop_ends_a_waiting_consumer(table: Database) -> None:
-    insert(table, 1, 1)
+    insert_rows(table, 1, 1)
     reader = table.reader()
     got = []
 
@@ -108,7 +97,7 @@ async def test_stop_ends_a_waiting_consumer(table: Database) -> None:
 
 
 async def test_after_stop_iteration_ends_for_ever(table: Database) -> None:
-    insert(table, 1, 5)
+    insert_rows(table, 1, 5)
     reader = table.reader()
     await take(reader, 2)
     await reader.stop()
@@ -141,7 +130,7 @@ async def test_stop_while_connecting() -> None:
 
 
 async def test_break_and_loop_again(table: Database) -> None:
-    insert(table, 1, 5)
+    insert_rows(table, 1, 5)
     reader = table.reader()
     got = []
     for _ in range(5):
@@ -166,7 +155,7 @@ async def test_several_consumers_share_a_reader(table: Database) -> None:
         for _ in range(4):
             group.create_task(consume())
         await asyncio.sleep(0.2)
-        insert(table, 1, rows)
+        insert_rows(table, 1, rows)
         while len(got) < rows:
             await asyncio.sleep(0.01)
         await reader.stop()
@@ -184,7 +173,7 @@ async def test_awaitables_are_coroutines(table: Database) -> None:
 
 
 def test_a_reader_outlives_its_event_loop(table: Database) -> None:
-    insert(table, 1, 2)
+    insert_rows(table, 1, 2)
     reader = table.reader()
 
     async def one() -> int:
@@ -197,7 +186,7 @@ def test_a_reader_outlives_its_event_loop(table: Database) -> None:
 
 async def test_event_loop_keeps_its_turns_at_full_rate(table: Database) -> None:
     rows = 50_000
-    insert(table, 1, rows)
+    insert_rows(table, 1, rows)
     reader = table.reader()
     got = 0
     taken_at_turns = [0]
@@ -237,7 +226,7 @@ async def test_event_loop_keeps_its_turns_at_full_rate(table: Database) -> None:
 
 async def test_timeout_and_stop_work_at_full_rate(table: Database) -> None:
     rows = 100_000
-    insert(table, 1, rows)
+    insert_rows(table, 1, rows)
     reader = table.reader(auto_acknowledge=False)
     got = [message.after["id"] for message in await take(reader, 1)]
 
@@ -265,13 +254,13 @@ async def test_timeout_and_stop_work_at_full_rate(table: Database) -> None:
 async def test_a_held_gil_does_not_delay_what_the_server_waits_for(table: Database) -> None:
     table.execute(f"ALTER DATABASE {table.name} SET wal_sender_timeout = '1s'")
     walsender = f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{table.slot}'"
-    insert(table, 1, 1)
+    insert_rows(table, 1, 1)
     async with table.reader() as reader:
         await take(reader, 1)
         waiting = asyncio.create_task(anext(reader))
         await asyncio.sleep(0.1)
         before = table.execute(walsender)
-        insert(table, 2, 2)
+        insert_rows(table, 2, 2)
         # Two workers could be waiting for the GIL now, if waking a task needed it.
         ctypes.PyDLL(None).usleep(3_000_000)
         assert (await waiting).after == {"id": 2}
@@ -279,7 +268,7 @@ async def test_a_held_gil_does_not_delay_what_the_server_waits_for(table: Databa
 
 
 def test_a_forked_child_can_stream(table: Database) -> None:
-    insert(table, 1, 1)
+    insert_rows(table, 1, 1)
     script = f"""
 import asyncio, os
 from pgoutput_decoder import LogicalReplicationReader
@@ -299,7 +288,7 @@ assert asyncio.run(first()) == {{"id": 1}}
 
 
 def test_leaving_without_stop_is_harmless(table: Database) -> None:
-    insert(table, 1, 1)
+    insert_rows(table, 1, 1)
     script = f"""
 import asyncio
 from pgoutput_decoder import LogicalReplicationReader

@@ -13,7 +13,7 @@ import anyio
 import pytest
 import trio
 import uvloop
-from conftest import TIMEOUT_S, Database
+from conftest import TIMEOUT_S, Database, insert_rows
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, ReplicationMessage
 
 Main = Callable[[], Coroutine[Any, Any, None]]
@@ -146,17 +146,6 @@ ROWS = 4000
 ROWS_OF_A_TRANSACTION = 50
 
 
-@pytest.fixture
-def table(database: Database) -> Database:
-    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    return database
-
-
-def insert(database: Database, first: int, last: int) -> None:
-    """Rows of one transaction."""
-    database.execute(f"INSERT INTO t SELECT generate_series({first}, {last})")
-
-
 def write(database: Database) -> None:
     """Transactions one after the other."""
     with database.connect() as connection:
@@ -199,8 +188,8 @@ def test_interrupted_after_any_number_of_turns_each_row_comes_once(
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_rest_of_a_large_transaction_survives_interruptions(table: Database, loop: str) -> None:
-    insert(table, 1, ROWS)
-    insert(table, ROWS + 1, ROWS + 1)
+    insert_rows(table, 1, ROWS)
+    insert_rows(table, ROWS + 1, ROWS + 1)
     found: list[int] = []
 
     async def main() -> None:
@@ -233,7 +222,7 @@ def test_interrupted_in_entering_acknowledging_and_stopping(table: Database, loo
     turns = (0, 1, 2, 5)
     readers = 2 * len(turns) * len(INTERRUPTIONS)
     for n in range(1, readers + 1):
-        insert(table, n, n)
+        insert_rows(table, n, n)
     found: list[int] = []
 
     async def one(interrupt: Callable[[Work, int], Awaitable[None]], turns: int, way: str) -> None:
@@ -261,8 +250,8 @@ def test_interrupted_in_entering_acknowledging_and_stopping(table: Database, loo
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_a_cancelled_task_was_working_on_comes_again(table: Database, loop: str) -> None:
     """With automatic acknowledgement, by whoever cancels it."""
-    insert(table, 1, 1)
-    insert(table, 2, 2)
+    insert_rows(table, 1, 1)
+    insert_rows(table, 2, 2)
 
     async def main() -> None:
         for interrupt in INTERRUPTIONS:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TIMEOUT_S, Database, eventually, take
+from conftest import TIMEOUT_S, Database, eventually, insert_each, take
 from pgoutput_decoder import LogicalReplicationReader, ReplicationError, SyncReader
 
 # What each script begins with; `arguments` are a reader's.
@@ -31,11 +31,10 @@ async def first(reader):
 
 
 @pytest.fixture
-def table(database: Database) -> Database:
+def table(table: Database) -> Database:
     """Three rows in three transactions."""
-    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    insert(database, 1, 2, 3)
-    return database
+    insert_each(table, 1, 2, 3)
+    return table
 
 
 @pytest.fixture
@@ -43,11 +42,6 @@ def silent() -> Iterator[dict[str, object]]:
     """Where to connect to a server that never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield {"host": "127.0.0.1", "port": server.getsockname()[1]}
-
-
-def insert(database: Database, *ids: int) -> None:
-    """A transaction for each id."""
-    database.execute(*(f"INSERT INTO t VALUES ({n})" for n in ids))
 
 
 def run(
@@ -68,7 +62,7 @@ def run(
 
 def outstanding(database: Database) -> list[int]:
     """What a new reader gets, up to a row that is inserted now."""
-    insert(database, -1)
+    insert_each(database, -1)
     found: list[int] = []
     with SyncReader(**database.arguments(auto_acknowledge=False)) as reader:
         for message in reader:
@@ -547,7 +541,7 @@ def test_a_loop_that_is_closed_does_not_harm_the_next(table: Database) -> None:
     waiting = left.create_task(reader.__anext__())
     left.run_until_complete(asyncio.sleep(0))
     left.close()
-    insert(table, 4, 5)
+    insert_each(table, 4, 5)
 
     async def rest() -> list[int]:
         found = [message.after["id"] for message in await take(reader, 2)]
