@@ -355,7 +355,8 @@ class Decoder:
 
         Raises DecodingError for what cannot be decoded: it is passed over, and decoding may go on
         behind it. What `query` raises comes through, and the payload may be passed again. Messages
-        from before an error come with the next call.
+        that came before an error, or beside it in a streamed transaction, come with the next call.
+        ReplicationError while another call is under way, in a thread or around `query`.
         """
 
 @final

@@ -1,7 +1,7 @@
 //! `Decoder`: bytes in, messages out, for who has a connection of their own.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pgoutput_decoder_host::engine::Facts;
@@ -86,13 +86,24 @@ impl Decoder {
             payload,
         )
         .ok_or_else(|| PyValueError::new_err("payload: longer than any of PostgreSQL's"))?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited for it with the GIL would keep its user from giving it back.
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(error::replication(
+                    "the decoder is in use, by another thread or around its own query: messages \
+                     are decoded one after the other",
+                ));
+            }
+        };
         let State {
             frames: decoder,
             ready,
         } = &mut *state;
         let mut rest = frames.as_slice();
         let mut questions = 0;
+        let mut failure = None;
         while !rest.is_empty() || decoder.is_replaying() {
             let passed = py.detach(|| decoder.pass(rest, now_us));
             let Passed {
@@ -102,7 +113,8 @@ impl Decoder {
             } = passed.map_err(|failed| broken(&failed))?;
             rest = rest.get(consumed..).unwrap_or_default();
             ready.extend(batch.iter().flat_map(Batch::events));
-            questions = if stop.is_none() { 0 } else { questions + 1 };
+            let is_asked = matches!(stop, Some(Stopped::Unknown { .. }));
+            questions = if is_asked { questions + 1 } else { 0 };
             match stop {
                 None => {}
                 Some(Stopped::Unknown { question, .. }) if questions < QUESTIONS_MAX => {
@@ -110,8 +122,11 @@ impl Decoder {
                     decoder.learn(&facts).map_err(|failed| broken(&failed))?;
                 }
                 Some(Stopped::Failed(failed)) => {
-                    decoder.skip().map_err(|failed| broken(&failed))?;
-                    return Err(error::undecodable(py, &failed));
+                    // One that was stashed stands before the one that commits it.
+                    if decoder.skip().map_err(|failed| broken(&failed))? {
+                        rest = &[];
+                    }
+                    failure.get_or_insert(failed);
                 }
                 Some(Stopped::NotStashed { xid }) => {
                     return Err(error::replication(&format!(
@@ -123,6 +138,9 @@ impl Decoder {
                     return Err(error::unreadable("the decoder does not go on"));
                 }
             }
+        }
+        if let Some(failed) = failure {
+            return Err(error::undecodable(py, &failed));
         }
         let events = mem::take(ready).into_iter();
         PyList::new(

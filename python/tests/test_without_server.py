@@ -262,3 +262,45 @@ def test_the_fixtures_work_in_a_users_project(tmp_path: Path) -> None:
     )
     logging.info(result.stdout)
     assert "5 passed" in result.stdout, result.stdout + result.stderr
+
+
+REENTERED = """
+from pgoutput_decoder import Decoder
+import json, sys
+
+def query(sql):
+    decoder.decode(b"")
+
+decoder = Decoder(query=query)
+for line in open(sys.argv[1]):
+    frame = json.loads(line)
+    try:
+        decoder.decode(bytes.fromhex(frame["hex"]), frame["lsn"])
+    except Exception as error:
+        print(type(error).__name__, error)
+        break
+"""
+
+
+def test_a_decoder_in_use_says_so() -> None:
+    """And does not wait for itself, or with the GIL for another thread, for ever."""
+    command = [sys.executable, "-c", REENTERED, str(SHOP)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
+    assert result.stdout.startswith("ReplicationError the decoder is in use")
+
+
+def test_a_streamed_change_that_cannot_be_decoded_does_not_take_others_along() -> None:
+    recorded = frames(VECTORS / "txn-interleaved" / "pgoutput.v2-stream.jsonl")
+    whole = decoded(Decoder(), recorded)
+    kinds = [bytes.fromhex(frame["hex"])[:1] for frame in recorded]
+    at = kinds.index(b"I", kinds.index(b"S"))
+    recorded[at]["hex"] = recorded[at]["hex"][:-6]
+    decoder = Decoder()
+    found, errors = [], []
+    for frame in recorded:
+        try:
+            found += decoded(decoder, [frame])
+        except DecodingError as error:
+            errors.append(error.lsn)
+    assert errors == [recorded[at]["lsn"]]
+    assert [m.lsn for m in found] == [m.lsn for m in whole if m.lsn != errors[0]]
