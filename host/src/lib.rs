@@ -28,6 +28,8 @@ mod driver;
 mod error;
 mod feedback;
 mod identity;
+#[cfg(unix)]
+mod image;
 mod lsn;
 mod pace;
 mod protocol;

@@ -1,13 +1,13 @@
 //! The decoder component in wasmtime: what it may use, and what happens when it uses more.
 //!
-//! The component is compiled once per process. Every instance has a memory of its own and every
+//! The component is loaded once per process. Every instance has a memory of its own and every
 //! call a deadline; an instance that trapped or went over a bound is torn down and stays down.
 
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker, ResourceAny};
+use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Config, ResourceLimiter, Store, Trap};
 
 use crate::engine::{EngineError, Limits};
@@ -138,7 +138,10 @@ impl Program {
         let mut config = Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config)?;
-        let component = Component::from_binary(&engine, COMPONENT)?;
+        #[cfg(unix)]
+        let component = crate::image::component(&engine, COMPONENT)?;
+        #[cfg(not(unix))]
+        let component = wasmtime::component::Component::from_binary(&engine, COMPONENT)?;
         let linker = Linker::new(&engine);
         let linked = bindings::DecoderPre::new(linker.instantiate_pre(&component)?)?;
         let ticking = engine.clone();
