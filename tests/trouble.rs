@@ -95,7 +95,8 @@ async fn a_publication_that_is_dropped_meanwhile_ends_the_stream() {
             matches!(&error, Error::PublicationNotFound { publication, .. } if publication == "p"),
             "{error:?}"
         );
-        stream.stop().await.unwrap();
+        // The last acknowledgement may not have been read before the cut: that may be said, too.
+        let _ = stream.stop().await;
         place.run("CREATE PUBLICATION p FOR TABLE item").await;
         if !cut && major(&place.sql).await < 18 {
             // The slot stands at a change from before.

@@ -5,6 +5,7 @@ mod certificate;
 mod connector;
 mod key;
 mod login;
+mod low_water;
 mod problem;
 mod session;
 mod tls;
@@ -20,9 +21,11 @@ use crate::error::{Error, quote_identifier, quote_literal};
 use crate::identity::{Identity, Lineage};
 use crate::lsn::Lsn;
 use crate::replication::{Receiver, Sender};
+use crate::stream::Clock;
 
 pub(crate) use self::connector::{Connector, Endpoint, Place, late};
 pub(crate) use self::login::Purpose;
+pub(crate) use self::low_water::LowWater;
 pub use self::problem::{AuthenticationProblem, TlsProblem};
 pub(crate) use self::session::Session;
 pub(crate) use self::transport::{ReadHalf, WriteHalf};
@@ -145,6 +148,7 @@ impl Connection {
         self,
         config: &Config,
         start: Lsn,
+        clock: Clock,
     ) -> Result<(Receiver, Sender), Error> {
         let slot = config.slot.as_str();
         let options = config.wishes.options(self.session.server_major())?;
@@ -170,14 +174,17 @@ impl Connection {
                 Reply::Message(_) => {}
             }
         }
+        let low_water = wire.transport.low_water();
         let (read, write) = wire.transport.into_halves();
         let sender = Sender::new(write, wire.address.clone());
         let receiver = Receiver::new(
             read,
+            low_water,
             wire.buffer,
             config.message_max_bytes,
             wire.address,
             wire.login,
+            clock,
         );
         Ok((receiver, sender))
     }

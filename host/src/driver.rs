@@ -19,7 +19,6 @@ use crate::engine::{Engine, EngineError};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::lsn::Lsn;
-use crate::pace::{self, Pace};
 use crate::queue::Producer;
 use crate::records::{Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
@@ -203,6 +202,7 @@ impl Driver {
         let last_word = if confirms {
             self.say_good_bye(confirming, &mut receiver).await
         } else {
+            self.shared.feedback().gone(shared.clock.now());
             self.unsent()
         };
         if !matches!(end, End::Lasting) {
@@ -255,7 +255,10 @@ impl Driver {
                     }
                     Ok(Received::Notice) => {}
                     // Where it is not the connection that failed, it can still be read to its end.
-                    Err(error) if !error.is_transient() => return receiver.drain().await,
+                    Err(error) if !error.is_transient() => {
+                        receiver.drain().await;
+                        return;
+                    }
                     Err(_) => return,
                 }
             }
@@ -276,23 +279,28 @@ impl Driver {
             let mut sender = (&mut confirming).await.ok()?.ok()?;
             let farewell = self.shared.feedback().farewell();
             sender.close(farewell, Clock::unix_us()).await.ok()?;
-            self.shared.feedback().told(farewell);
+            let now = self.shared.clock.now();
+            self.shared.feedback().told(now, farewell);
             Some(())
         };
         // Reading on makes the server come to our last words, and its closing says it has. One
         // that does not close in time has them on the wire, or takes nothing any more.
         let both = async { tokio::join!(good_bye, receiver.drain()) };
-        let _ = tokio::time::timeout(GOOD_BYE_MAX, both).await;
+        let taken = tokio::time::timeout(GOOD_BYE_MAX, both).await;
         confirming.abort();
+        if let Ok((_, false)) = taken {
+            self.shared.feedback().gone(self.shared.clock.now());
+        }
         self.unsent()
     }
 
-    /// An error if the server cannot know everything that was acknowledged.
+    /// An error if the server may not know everything that was acknowledged.
     fn unsent(&self) -> Result<(), Error> {
         if self.shared.feedback().is_told() {
             return Ok(());
         }
-        let text = "the last acknowledgement could not be sent: its events will come again";
+        let text =
+            "the server may not have read the last acknowledgement: its events may come again";
         let io = io::Error::new(io::ErrorKind::NotConnected, text);
         Err(Error::Connection {
             address: self.connector.address(),
@@ -303,7 +311,6 @@ impl Driver {
 
     /// Receives, decodes, hands over. Returns only when something is wrong or nobody listens.
     async fn receive(&mut self, receiver: &mut Receiver) -> End {
-        let mut pace = Pace::default();
         loop {
             self.look_after().await;
             let silence = self.config.receive_timeout;
@@ -348,9 +355,6 @@ impl Driver {
                         Ok(true) => {}
                         Ok(false) => return End::Stopped,
                         Err(error) => return End::Failed(error),
-                    }
-                    if pace.came(now, bytes) {
-                        tokio::time::sleep(pace::WAIT).await;
                     }
                 }
             }
@@ -419,7 +423,7 @@ async fn confirm(
         };
         if let Some(update) = update {
             sender.send(update, Clock::unix_us()).await?;
-            shared.feedback().told(update);
+            shared.feedback().told(shared.clock.now(), update);
             continue;
         }
         tokio::select! {

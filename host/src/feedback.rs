@@ -56,6 +56,8 @@ pub(crate) struct Feedback {
     prepared: Vec<Prepared>,
     /// What was confirmed and has been on the wire.
     told: Lsn,
+    /// When that was.
+    told_at: Duration,
     /// What was confirmed when events last counted for it: until it is told, they come again.
     owed: Lsn,
     /// Transactions with events that have not all been acknowledged, oldest first.
@@ -144,6 +146,9 @@ struct Pending {
     committed_us: i64,
 }
 
+/// A walsender reads what it is told when it has nothing to send, or cannot: by then it has.
+const UNREAD_MAX: Duration = Duration::from_secs(5);
+
 impl Feedback {
     /// Streaming is to start at `from` or later; `interval` is the longest silence.
     pub(crate) fn new(from: Lsn, interval: Duration) -> Self {
@@ -154,6 +159,7 @@ impl Feedback {
             done: Lsn(0),
             prepared: Vec::new(),
             told: Lsn(0),
+            told_at: Duration::ZERO,
             owed: Lsn(0),
             pending: VecDeque::new(),
             open: Open::No,
@@ -461,11 +467,22 @@ impl Feedback {
     }
 
     /// `update` is on the wire.
-    pub(crate) fn told(&mut self, update: StandbyStatusUpdate) {
-        self.told = self.told.max(update.confirmed);
+    pub(crate) fn told(&mut self, now: Duration, update: StandbyStatusUpdate) {
+        if update.confirmed > self.told {
+            self.told = update.confirmed;
+            self.told_at = now;
+        }
     }
 
-    /// Whether everything confirmed has been on the wire, but for WAL without events.
+    /// The connection is gone, and the server did not take leave: what it was told last it may not
+    /// have read.
+    pub(crate) fn gone(&mut self, now: Duration) {
+        if now < self.told_at.saturating_add(UNREAD_MAX) {
+            self.told = Lsn(0);
+        }
+    }
+
+    /// Whether the server knows everything that was confirmed, but for WAL without events.
     pub(crate) fn is_told(&self) -> bool {
         self.told >= self.owed
     }

@@ -1,45 +1,61 @@
-//! When to let the socket fill before reading on. Reading a fast stream message by message costs
-//! several times the CPU of reading it in pieces, here and in the walsender, and is slower: so a
-//! stream that keeps coming is read a millisecond at a time. Anything else is read at once.
+//! When to let the socket fill before reading on. Reading a fast stream message by message is slow
+//! and costs several times the CPU of reading it in large pieces, here and in the walsender: so a
+//! stream that keeps coming is read some milliseconds at a time. Anything else is read at once.
 
 use std::time::Duration;
 
-/// Whether the stream is fast, judged by what came and when.
+/// How fast the stream is, judged by what came and when.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When something last came.
+    /// When something last came; of a fast stream, before the last wait.
     last: Duration,
+    /// What has come since, of a fast stream.
+    bytes: usize,
     /// How often in a row the next piece came quickly.
     quick: u32,
     fast: bool,
+    wait: Duration,
 }
 
 impl Pace {
-    /// `bytes` came at `now`; whether to wait a little before reading on.
-    pub(crate) fn came(&mut self, now: Duration, bytes: usize) -> bool {
-        let quick = now.saturating_sub(self.last) < QUICK;
-        self.last = now;
-        self.quick = if quick {
-            self.quick.saturating_add(1)
+    /// How long to let more come before reading on.
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    pub(crate) fn is_fast(&self) -> bool {
+        self.fast
+    }
+
+    /// `bytes` were read at `now`.
+    pub(crate) fn came(&mut self, now: Duration, bytes: usize) {
+        let since = now.saturating_sub(self.last);
+        if self.fast {
+            self.bytes = self.bytes.saturating_add(bytes);
+            if bytes >= MUCH_BYTES || !self.wait.is_zero() {
+                // What the server could not send while we waited is right behind.
+                self.wait = Duration::ZERO;
+                return;
+            }
+            let micros = usize::try_from(since.as_micros()).unwrap_or(usize::MAX);
+            self.wait = match self.bytes.saturating_mul(1000) / micros.max(1) {
+                0..WORTH => Duration::ZERO,
+                WORTH..PLENTY => WAIT,
+                PLENTY.. => WAIT_MAX,
+            };
+            self.fast = !self.wait.is_zero();
         } else {
-            0
-        };
-        // A piece that was waited for tells how much comes in that time.
-        self.fast = if self.fast {
-            bytes >= WORTH_BYTES
-        } else {
-            self.quick >= QUICK_MIN
-        };
-        if !self.fast {
-            return false;
+            self.quick = if since < QUICK { self.quick + 1 } else { 0 };
+            if self.quick == QUICK_MIN {
+                self.quick = 0;
+                self.fast = true;
+                self.wait = WAIT;
+            }
         }
-        self.quick = 0;
-        bytes < ENOUGH_BYTES
+        self.last = now;
+        self.bytes = 0;
     }
 }
-
-/// How long to wait: the shortest a tokio timer can.
-pub(crate) const WAIT: Duration = Duration::from_millis(1);
 
 /// The next piece is close behind the last one.
 const QUICK: Duration = Duration::from_micros(250);
@@ -47,35 +63,55 @@ const QUICK: Duration = Duration::from_micros(250);
 /// So many of them make a fast stream.
 const QUICK_MIN: u32 = 32;
 
-/// Less than this in a wait is not worth the next one.
-const WORTH_BYTES: usize = 4 * 1024;
+/// The shortest a tokio timer can wait.
+pub(crate) const WAIT: Duration = Duration::from_millis(1);
 
-/// With so much at once, reading on pays by itself.
-const ENOUGH_BYTES: usize = 48 * 1024;
+/// For a stream about as fast as the server can send.
+const WAIT_MAX: Duration = Duration::from_millis(4);
+
+/// With so much at once there is more.
+const MUCH_BYTES: usize = 4 * 1024;
+
+/// Less than this, in bytes a millisecond, is not worth waiting for.
+const WORTH: usize = 4 * 1024;
+
+/// And this is worth the long wait.
+const PLENTY: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn us(microseconds: u64) -> Duration {
-        Duration::from_micros(microseconds)
+    /// What is to be done behind each of these pieces, so many microseconds after the start.
+    fn waits(pace: &mut Pace, pieces: &[(u64, usize)]) -> Vec<u128> {
+        let mut waits = Vec::new();
+        for &(at, bytes) in pieces {
+            pace.came(Duration::from_micros(at), bytes);
+            waits.push(pace.wait().as_millis());
+        }
+        waits
     }
 
     #[test]
     fn a_slow_stream_never_waits() {
         let mut pace = Pace::default();
-        assert!((1..10_000).all(|number| !pace.came(us(number * 300), 400)));
+        let pieces: Vec<_> = (1..10_000).map(|number| (number * 300, 400)).collect();
+        assert!(waits(&mut pace, &pieces).iter().all(|&wait| wait == 0));
+        assert!(!pace.is_fast());
     }
 
     #[test]
     fn a_fast_stream_waits_until_it_is_slow() {
         let mut pace = Pace::default();
-        let first = (1..100).find(|&number| pace.came(us(number * 10), 400));
-        assert_eq!(first, Some(u64::from(QUICK_MIN)));
-        assert!(pace.came(us(1400), 30_000));
-        assert!(!pace.came(us(2800), 64 * 1024), "more is there already");
-        assert!(pace.came(us(2900), 20_000));
-        assert!(!pace.came(us(4300), 900), "it was not worth the wait");
-        assert!(!pace.came(us(4310), 900));
+        let pieces: Vec<_> = (1..=33).map(|number| (number * 10, 400)).collect();
+        assert_eq!(waits(&mut pace, &pieces)[30..], [0, 1, 0]);
+        // Behind a wait it reads until little comes: the server may have waited, too.
+        let drained = [(1450, 20_000), (1500, 50_000), (1550, 900)];
+        assert_eq!(waits(&mut pace, &drained), [0, 0, 4]);
+        let slower = [(5600, 900), (5700, 30_000), (5800, 2_000)];
+        assert_eq!(waits(&mut pace, &slower), [0, 0, 1]);
+        let ended = [(6900, 900), (6950, 900), (6960, 900)];
+        assert_eq!(waits(&mut pace, &ended), [0, 0, 0]);
+        assert!(!pace.is_fast());
     }
 }

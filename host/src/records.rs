@@ -234,7 +234,7 @@ impl Batch {
     }
 
     /// The memory its events take, about.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         if self.is_empty() {
             return 0;
         }

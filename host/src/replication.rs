@@ -9,13 +9,15 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connection::{
-    Bound, HEADER_BYTES, READ_BYTES, ReadHalf, Whole, WriteHalf, closed, server_error,
+    Bound, HEADER_BYTES, LowWater, READ_BYTES, ReadHalf, Whole, WriteHalf, closed, server_error,
     whole_message,
 };
 use crate::error::{Error, Login};
 use crate::feedback::{Keepalive, StandbyStatusUpdate};
 use crate::frames::POSTGRES_EPOCH_US;
 use crate::lsn::Lsn;
+use crate::pace::{self, Pace};
+use crate::stream::Clock;
 
 /// What came from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,11 @@ pub(crate) enum Received {
 /// The reading side of a stream.
 pub(crate) struct Receiver {
     half: ReadHalf,
+    low_water: Option<LowWater>,
+    /// The server ended the stream by saying so.
+    left: bool,
+    pace: Pace,
+    clock: Clock,
     buffer: BytesMut,
     /// The highest WAL start of the messages seen.
     received: Lsn,
@@ -50,13 +57,19 @@ impl Receiver {
     /// `buffer` is what came behind the server's `CopyBothResponse`.
     pub(crate) fn new(
         half: ReadHalf,
+        low_water: Option<LowWater>,
         buffer: BytesMut,
         message_max_bytes: usize,
         address: String,
         login: Login,
+        clock: Clock,
     ) -> Self {
         Self {
             half,
+            low_water,
+            left: false,
+            pace: Pace::default(),
+            clock,
             buffer,
             received: Lsn(0),
             address,
@@ -96,8 +109,17 @@ impl Receiver {
         self.received
     }
 
-    /// Reads until the server closes the connection and forgets what comes.
-    pub(crate) async fn drain(&mut self) {
+    /// Reads until the server closes the connection and forgets what comes. Whether the server took
+    /// leave, as far as can be told: then it has read everything.
+    pub(crate) async fn drain(&mut self) -> bool {
+        let left = loop {
+            match self.receive().await {
+                Ok(Received::Frames(bytes)) => self.consume(bytes),
+                Ok(Received::Keepalive(_) | Received::Notice) => {}
+                Err(error) => break self.left || !error.is_transient(),
+            }
+        };
+        self.mark(1);
         loop {
             self.buffer.clear();
             self.buffer.reserve(READ_BYTES);
@@ -109,7 +131,7 @@ impl Receiver {
             {
                 continue;
             }
-            return;
+            return left;
         }
     }
 
@@ -141,7 +163,7 @@ impl Receiver {
     }
 
     /// Everything but XLogData.
-    fn other(&self, tag: u8, message: &[u8]) -> Result<Option<Received>, Error> {
+    fn other(&mut self, tag: u8, message: &[u8]) -> Result<Option<Received>, Error> {
         match tag {
             b'd' => Ok(Some(Received::Keepalive(keepalive(message)?))),
             b'N' => Ok(Some(Received::Notice)),
@@ -155,10 +177,13 @@ impl Receiver {
                 }
             }
             // CopyDone, CommandComplete: the server is done, as when it shuts down.
-            b'c' | b'C' | b'Z' => Err(self.io(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the server ended the stream",
-            ))),
+            b'c' | b'C' | b'Z' => {
+                self.left = true;
+                Err(self.io(io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    "the server ended the stream",
+                )))
+            }
             b'S' | b'A' => Ok(None),
             tag => Err(Error::protocol(format!(
                 "message '{}' in a replication stream",
@@ -181,11 +206,36 @@ impl Receiver {
         if self.buffer.capacity() - buffered < missing.max(READ_BYTES / 2) {
             self.buffer.reserve(missing.max(READ_BYTES));
         }
-        match self.half.read_buf(&mut self.buffer).await {
+        match self.read().await {
             Ok(0) => Err(self.io(closed())),
             Ok(_) => Ok(()),
             Err(io) => Err(self.io(io)),
         }
+    }
+
+    /// Reads what there is, or waits for it; of a fast stream, once more has come. The server wakes
+    /// whom it finds waiting, message by message, so the system is told not to meanwhile.
+    async fn read(&mut self) -> io::Result<usize> {
+        let wait = self.pace.wait();
+        if !wait.is_zero() {
+            let quiet = self.mark(QUIET_BYTES);
+            // A Unix socket holds no more than some hundred messages.
+            let wait = if quiet { wait } else { wait.min(pace::WAIT) };
+            tokio::time::sleep(wait).await;
+        }
+        self.mark(1);
+        let bytes = self.half.read_buf(&mut self.buffer).await?;
+        self.pace.came(self.clock.now(), bytes);
+        if self.pace.is_fast() {
+            // Now, and not when the next read begins: what comes meanwhile shall wake nobody.
+            self.mark(QUIET_BYTES);
+        }
+        Ok(bytes)
+    }
+
+    /// Has us woken for so many bytes, if that can be had.
+    fn mark(&mut self, bytes: usize) -> bool {
+        self.low_water.as_mut().is_some_and(|mark| mark.set(bytes))
     }
 
     fn io(&self, io: io::Error) -> Error {
@@ -287,6 +337,9 @@ fn put_status(out: &mut BytesMut, update: StandbyStatusUpdate, clock_us: i64) {
 
 /// More messages than fit are handed over in several calls: a larger call is not faster.
 const FRAMES_MAX: usize = 64 * 1024;
+
+/// More than a socket holds.
+const QUIET_BYTES: usize = 1 << 30;
 
 /// What the buffer may keep after a message larger than it.
 const KEPT_BYTES: usize = 1024 * 1024;

@@ -186,7 +186,8 @@ impl Stream {
     /// taken note, a few seconds at most. May be called again.
     ///
     /// # Errors
-    /// An acknowledgement that could not be sent any more: its events will come again.
+    /// The server was gone when it was told last, and may not have read it: events that were
+    /// acknowledged may come again.
     pub async fn stop(&mut self) -> Result<(), Error> {
         self.shared.advance(Stopping::Leaving);
         self.ended = true;
@@ -334,7 +335,7 @@ impl Shared {
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             start: Instant::now(),
         }

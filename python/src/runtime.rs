@@ -145,13 +145,19 @@ fn start() -> io::Result<Threads> {
     let waker = thread::Builder::new()
         .name("pgoutput-wake".to_owned())
         .spawn(move || {
-            for job in woken {
-                match job {
-                    Job::Wake(waiters) => Python::attach(|py| complete(py, waiters)),
-                    Job::Call(call) => Python::attach(call),
-                    Job::End => return,
+            // Attached once, and away while there is nothing to do: attaching is dear.
+            Python::attach(|py| {
+                let mut woken = woken;
+                loop {
+                    let job;
+                    (job, woken) = py.detach(move || (woken.recv(), woken));
+                    match job {
+                        Ok(Job::Wake(waiters)) => complete(py, waiters),
+                        Ok(Job::Call(call)) => call(py),
+                        Ok(Job::End) | Err(_) => return,
+                    }
                 }
-            }
+            });
         })?;
     Ok(Threads {
         process: Process::this(),

@@ -257,9 +257,9 @@ impl Session {
         } else {
             state.turned = Some(now);
         }
-        let had_room = state.supply.has_room();
+        let was_low = state.supply.is_low();
         let next = state.take(want, now, deadline);
-        if !had_room && state.supply.has_room() {
+        if !was_low && state.supply.is_low() {
             self.space.notify_one();
         }
         next

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{Batch, Event, Lsn};
 
+/// How much is fetched ahead: a batch more than fits. Whoever handed each over by itself would have
+/// threads wake each other for each.
+const AHEAD_BYTES: usize = 512 * 1024;
+
 /// In the order of the stream: what was gathered, then `current`, then `ready`.
 #[derive(Default)]
 pub(crate) struct Supply {
@@ -15,8 +19,9 @@ pub(crate) struct Supply {
     current: Option<Batch>,
     /// The index in `current` of the next event.
     next: usize,
-    /// One batch ahead.
-    ready: Option<Batch>,
+    /// Fetched ahead.
+    ready: VecDeque<Batch>,
+    ready_bytes: usize,
     /// Commit LSN of the last transaction whose events are all here, or were.
     ended: Option<Lsn>,
 }
@@ -50,7 +55,12 @@ pub(crate) enum OfTransaction {
 
 impl Supply {
     pub(crate) fn has_room(&self) -> bool {
-        self.ready.is_none()
+        self.ready_bytes < AHEAD_BYTES
+    }
+
+    /// Whether it is time to fetch more, once there was no room.
+    pub(crate) fn is_low(&self) -> bool {
+        self.ready_bytes < AHEAD_BYTES / 2
     }
 
     /// Takes a batch, for which there is room; whether there is anything new for who waits for
@@ -60,13 +70,14 @@ impl Supply {
         if batch.is_empty() {
             return false;
         }
-        self.ready = Some(batch);
+        self.ready_bytes += batch.bytes();
+        self.ready.push_back(batch);
         true
     }
 
     /// Whether the next event is the first one of a batch.
     pub(crate) fn is_at_boundary(&self) -> bool {
-        self.gathered.is_empty() && self.ready.is_some() && self.is_used_up()
+        self.gathered.is_empty() && !self.ready.is_empty() && self.is_used_up()
     }
 
     /// The next event.
@@ -181,8 +192,11 @@ impl Supply {
 
     /// The next event that is not gathered.
     fn peek(&mut self) -> Option<Event> {
-        if self.is_used_up() && self.ready.is_some() {
-            self.current = self.ready.take();
+        if self.is_used_up()
+            && let Some(batch) = self.ready.pop_front()
+        {
+            self.ready_bytes -= batch.bytes();
+            self.current = Some(batch);
             self.next = 0;
         }
         self.current.as_ref()?.event(self.next)

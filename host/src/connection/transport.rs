@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use rand::seq::SliceRandom;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
+use super::low_water::{self, LowWater};
 use crate::config::{Host, Server};
 
 pub(crate) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
@@ -17,12 +18,21 @@ pub(crate) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 /// What the protocol runs over.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf);
+
+    /// To be asked when it is about to stream.
+    fn low_water(&self) -> Option<LowWater> {
+        None
+    }
 }
 
 impl Transport for TcpStream {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
         let (read, write) = (*self).into_split();
         (Box::new(read), Box::new(write))
+    }
+
+    fn low_water(&self) -> Option<LowWater> {
+        LowWater::of(self)
     }
 }
 
@@ -37,6 +47,10 @@ impl Transport for TlsStream<TcpStream> {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
         let (read, write) = tokio::io::split(*self);
         (Box::new(read), Box::new(write))
+    }
+
+    fn low_water(&self) -> Option<LowWater> {
+        LowWater::of(self.get_ref().0)
     }
 }
 
@@ -76,7 +90,12 @@ impl Address {
     pub(super) async fn connect(&self, server: &Server) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
-                let socket = TcpStream::connect(address).await?;
+                let socket = match address {
+                    SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                    SocketAddr::V6(_) => TcpSocket::new_v6()?,
+                };
+                low_water::prepare(&socket, address);
+                let socket = socket.connect(*address).await?;
                 // A status must not wait for the acknowledgement of the one before.
                 socket.set_nodelay(true)?;
                 watch(&socket, server)?;

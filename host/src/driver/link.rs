@@ -196,7 +196,8 @@ impl Driver {
         self.recognize(identity)?;
         let patience = connection.wal_sender_timeout();
         let start = self.shared.feedback().from();
-        let (receiver, sender) = connection.start_replication(&self.config, start).await?;
+        let started = connection.start_replication(&self.config, start, self.shared.clock);
+        let (receiver, sender) = started.await?;
         // The server asks after half of its patience: it need not.
         let interval = patience.map_or(self.config.status_interval, |patience| {
             self.config.status_interval.min(patience / 3)

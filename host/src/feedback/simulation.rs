@@ -296,7 +296,7 @@ impl World {
         while let Some(update) = self.process.feedback.poll(self.now) {
             if let Some(sender) = &mut self.server.sender {
                 sender.statuses.push_back(update);
-                self.process.feedback.told(update);
+                self.process.feedback.told(self.now, update);
             }
         }
     }

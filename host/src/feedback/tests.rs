@@ -284,6 +284,24 @@ fn knows_a_server_that_is_stopping_from_one_that_is_waiting() {
 }
 
 #[test]
+fn what_was_told_just_before_the_server_was_gone_may_not_be_known() {
+    for (gone_at, known) in [(ms(10), false), (ms(5_000), false), (ms(5_010), true)] {
+        let mut feedback = connected();
+        feedback.gone(ms(0));
+        assert!(feedback.is_told(), "there was nothing to tell");
+        transaction(&mut feedback, 100, 120, 1);
+        feedback.acknowledge(at(100, 0)).unwrap();
+        let update = feedback.farewell();
+        feedback.told(ms(10), update);
+        feedback.gone(gone_at);
+        assert_eq!(feedback.is_told(), known);
+        // Said again over the next connection.
+        feedback.told(gone_at, update);
+        assert!(feedback.is_told());
+    }
+}
+
+#[test]
 fn what_was_told_is_known() {
     let mut feedback = connected();
     assert!(feedback.is_told());
@@ -291,7 +309,7 @@ fn what_was_told_is_known() {
     feedback.acknowledge(at(100, 0)).unwrap();
     assert!(!feedback.is_told());
     let farewell = feedback.farewell();
-    feedback.told(farewell);
+    feedback.told(ms(10), farewell);
     assert!(feedback.is_told());
     // A position that follows a quiet server has nothing to lose.
     feedback.keepalive(ms(1), ping(200, 1, false));

@@ -27,6 +27,7 @@ fn receiver(bytes_max: usize) -> (Receiver, DuplexStream) {
     let buffer = BytesMut::new();
     let receiver = Receiver::new(
         Box::new(ours),
+        None,
         buffer,
         bytes_max,
         "server".to_owned(),
@@ -34,6 +35,7 @@ fn receiver(bytes_max: usize) -> (Receiver, DuplexStream) {
             user: "ann".to_owned(),
             database: "shop".to_owned(),
         },
+        Clock::start(),
     );
     (receiver, theirs)
 }
