@@ -1,7 +1,7 @@
 //! One stream's life between tokio and Python: what is ready, what was handed out, who waits.
 //!
-//! A task on tokio, the pump, connects and fetches one batch ahead. Consumers take events out of
-//! the batch before it without touching tokio. Both meet under one lock that is never held across
+//! A task on tokio, the pump, connects and fetches some batches ahead. Consumers take events out
+//! of them without touching tokio. Both meet under one lock that is never held across
 //! an await or a call into Python.
 //!
 //! An event counts as handed out in the very step that gives it to its awaiter, so there is no
