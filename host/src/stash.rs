@@ -14,8 +14,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
@@ -169,7 +168,7 @@ impl Stash {
             Some(file) => file,
             None => blocking(|| nameless_file(directory)).map_err(failed("making"))?,
         };
-        let written = blocking(|| file.write_all_at(&kept.runs, kept.file_bytes));
+        let written = blocking(|| write_at(&file, kept.file_bytes, &kept.runs));
         kept.file = Some(file);
         written.map_err(failed("writing"))?;
         self.memory_bytes -= kept.runs.len();
@@ -231,15 +230,35 @@ impl Head {
     }
 }
 
+/// Writes behind what is there, and leaves the file to be read from its beginning.
+fn write_at(mut file: &File, start: u64, bytes: &[u8]) -> io::Result<()> {
+    let at = file.seek(SeekFrom::Start(start));
+    let written = at.and_then(|_| file.write_all(bytes));
+    written.and(file.rewind())
+}
+
 /// A new file for us alone, which is gone when it is closed.
 fn nameless_file(directory: &Path) -> io::Result<File> {
     let name: u128 = rand::rng().random();
     let path = directory.join(format!("pgoutput-decoder-{name:032x}"));
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    let file = options.open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = options.mode(0o600).open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(file)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::OpenOptionsExt;
+        const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
+        options
+            .share_mode(0)
+            .custom_flags(FILE_FLAG_DELETE_ON_CLOSE)
+            .open(&path)
+    }
 }
 
 /// Whether files can be made in `directory`.

@@ -189,6 +189,7 @@ impl Connector {
             })
         })?;
         let (transport, privacy): (Box<dyn Transport>, _) = match socket {
+            #[cfg(unix)]
             Socket::Unix(socket) => (Box::new(socket), Privacy::Local),
             Socket::Tcp(socket) if !with_tls => (Box::new(socket), Privacy::None),
             Socket::Tcp(socket) => {

@@ -23,9 +23,8 @@ pub(crate) struct LowWater {
 /// Gives a socket that is about to connect segments that a small window has room for: a server on
 /// this machine has some of 64 KiB otherwise, and sends none until a timer says so.
 pub(super) fn prepare(socket: &TcpSocket, address: &SocketAddr) {
-    if std::env::var("NOWIN").is_err() && cfg!(target_os = "linux") && address.ip().is_loopback() {
-        // `LowWater::of` looks whether it worked.
-        let _ = SockRef::from(socket).set_tcp_mss(LOCAL_SEGMENT_BYTES);
+    if address.ip().is_loopback() {
+        make_small_segments(socket);
     }
 }
 
@@ -34,7 +33,7 @@ impl LowWater {
     pub(super) fn of(stream: &TcpStream) -> Option<Self> {
         let socket = SockRef::from(stream).try_clone().ok()?;
         let mut mark = Self { socket, bytes: 0 };
-        if std::env::var("NOMARK").is_ok() || !mark.set(1) {
+        if !mark.set(1) {
             return None;
         }
         let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
@@ -53,6 +52,12 @@ impl LowWater {
         }
         false
     }
+}
+
+#[cfg(target_os = "linux")]
+fn make_small_segments(socket: &TcpSocket) {
+    // `LowWater::of` looks whether it worked.
+    let _ = SockRef::from(socket).set_tcp_mss(LOCAL_SEGMENT_BYTES);
 }
 
 #[cfg(target_os = "linux")]
@@ -85,6 +90,9 @@ fn set(socket: &Socket, bytes: usize) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
+fn make_small_segments(_: &TcpSocket) {}
+
+#[cfg(not(target_os = "linux"))]
 fn has_small_segments(_: &Socket) -> bool {
     false
 }
@@ -99,6 +107,7 @@ fn set(_: &Socket, _: usize) -> bool {
 const LOCAL_WINDOW_BYTES: usize = 24 * 1024;
 
 /// A part of it that is small enough.
+#[cfg(target_os = "linux")]
 const LOCAL_SEGMENT_BYTES: u32 = 8 * 1024;
 
 #[cfg(test)]

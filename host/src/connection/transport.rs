@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use rand::seq::SliceRandom;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
 use super::low_water::{self, LowWater};
@@ -36,6 +38,7 @@ impl Transport for TcpStream {
     }
 }
 
+#[cfg(unix)]
 impl Transport for UnixStream {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
         let (read, write) = (*self).into_split();
@@ -65,6 +68,7 @@ pub(crate) enum Address {
 /// A socket that leads to the server.
 pub(super) enum Socket {
     Tcp(TcpStream),
+    #[cfg(unix)]
     Unix(UnixStream),
 }
 
@@ -101,6 +105,12 @@ impl Address {
                 watch(&socket, server)?;
                 Ok(Socket::Tcp(socket))
             }
+            #[cfg(not(unix))]
+            Self::Unix(_) => {
+                let text = "there are no Unix sockets here: name a host";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
+            #[cfg(unix)]
             Self::Unix(path) => {
                 let path = match path.strip_prefix('@') {
                     Some(name) => format!("\0{name}"),
@@ -146,6 +156,7 @@ mod tests {
         let server = Config::parse(&text).unwrap().server().unwrap();
         match Address::Tcp(address).connect(&server).await.unwrap() {
             Socket::Tcp(socket) => socket,
+            #[cfg(unix)]
             Socket::Unix(_) => panic!("{address}"),
         }
     }
