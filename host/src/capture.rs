@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use self::catalog::{Catalog, CatalogAt};
 pub use self::replay::{Replay, ReplayError};
-pub(crate) use self::write::{frame_line, stage_line};
+pub(crate) use self::write::{frame_line, hex, stage_line};
 use crate::frames::{POSTGRES_EPOCH_US, push_frame};
 use crate::lsn::Lsn;
 

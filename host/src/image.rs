@@ -5,7 +5,6 @@
 //! under the hash of what it was made of and for, and only if it is whole. Where there is no such
 //! folder, or its disk is full, components are compiled each time, and nobody is bothered.
 
-use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -17,6 +16,8 @@ use rand::RngExt;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::capture::hex;
 
 const CHECKSUM_BYTES: usize = 32;
 /// Images of versions that are no longer in use go this long after they were made. One that is
@@ -118,11 +119,7 @@ fn name(engine: &Engine, wasm: &[u8]) -> String {
     let mut name = Sha256::new();
     name.update(compatible.finish().to_le_bytes());
     name.update(wasm);
-    let mut hex = String::new();
-    for byte in name.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex + ".image"
+    hex(&name.finalize()) + ".image"
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! They speak asyncio's protocol directly. A step that yields None gives the loop a turn; one that
 //! yields a future has the task wait for it; `StopIteration` carries the result.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{Event, Lsn};
@@ -18,6 +19,9 @@ use crate::reader::{Iteration, LogicalReplicationReader};
 use crate::runtime::{Waiter, set_done_function};
 use crate::session::{Connected, Next, Want, now};
 use crate::supply::Bounds;
+
+/// Any sleep is long enough for a thread that waits for the interpreter to take it.
+const PAUSE: Duration = Duration::from_micros(1);
 
 /// A coroutine in all but name: `collections.abc.Coroutine` recognises it.
 #[pyclass(module = "pgoutput_decoder._native")]
@@ -206,6 +210,10 @@ impl Awaitable {
                 Ok(Step::Finish(self.transaction(py, events, whole)?))
             }
             Next::Turn => Ok(Step::Turn),
+            Next::Pause => {
+                py.detach(|| thread::sleep(PAUSE));
+                Ok(Step::Turn)
+            }
             Next::Wait(version) => Ok(Step::Wait(version)),
             Next::Failed(failure) => Err(error::failed(py, &failure)),
             Next::Stopped => Err(PyStopAsyncIteration::new_err(())),

@@ -29,6 +29,9 @@ mod pump;
 
 /// How long a consumer may take events without giving its event loop a turn.
 const TURN: Duration = Duration::from_millis(1);
+/// How long a consumer may keep the interpreter to itself. Other threads are meant to get it in a
+/// turn of the event loop, too, but a turn with nothing to do is over before they are awake.
+const KEEP: Duration = Duration::from_millis(3);
 
 /// Changes whose LSNs are kept for `acknowledge_lsn`; of those before, positions alone are known.
 const CHANGES_MAX: usize = 65_536;
@@ -71,6 +74,8 @@ struct State {
     changes: VecDeque<(Lsn, Position)>,
     /// When the event loop last had a turn, as far as this reader saw to it.
     turned: Option<Instant>,
+    /// Since when the consumer has kept the interpreter to itself, if it has.
+    kept: Option<Instant>,
     /// Counts changes worth waking for, so that none is missed between looking and waiting.
     version: u64,
     waiters: Vec<(u64, Waiter)>,
@@ -125,6 +130,8 @@ pub(crate) enum Next {
     },
     /// There is more, but the event loop shall have a turn first.
     Turn,
+    /// The same for other threads, and then for the event loop.
+    Pause,
     /// Nothing yet: register with this version and wait.
     Wait(u64),
     Failed(Failure),
@@ -166,6 +173,7 @@ impl Session {
                 finished: None,
                 changes: VecDeque::new(),
                 turned: None,
+                kept: None,
                 version: 0,
                 waiters: Vec::new(),
                 waiter_id: 0,
@@ -248,19 +256,27 @@ impl Session {
         }
         if first {
             let turned = state.turned.map(|turned| now.duration_since(turned));
-            if turned.is_some_and(|since| since >= TURN) {
-                return Next::Turn;
-            }
-            if matches!(want, Want::Event) && state.supply.is_at_boundary() {
+            if turned.is_some_and(|since| since >= TURN)
+                || matches!(want, Want::Event) && state.supply.is_at_boundary()
+            {
+                let kept = state.kept.map(|kept| now.duration_since(kept));
+                if kept.is_some_and(|since| since >= KEEP) {
+                    state.kept = None;
+                    return Next::Pause;
+                }
                 return Next::Turn;
             }
         } else {
             state.turned = Some(now);
+            state.kept.get_or_insert(now);
         }
         let was_low = state.supply.is_low();
         let next = state.take(want, now, deadline);
         if !was_low && state.supply.is_low() {
             self.space.notify_one();
+        }
+        if matches!(next, Next::Wait(_)) {
+            state.kept = None;
         }
         next
     }

@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 use crate::engine::{RelationFacts, TypeFacts, TypeKind};
 use crate::lsn::Lsn;
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 /// A message, and what else is to be known of it: a line.
 pub(crate) fn frame_line(
     lsn: Lsn,
@@ -14,16 +23,11 @@ pub(crate) fn frame_line(
     message: &[u8],
     parked: Option<Value>,
 ) -> String {
-    let mut hex = String::with_capacity(2 * message.len());
-    for byte in message {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
     let mut line = json!({
         "lsn": lsn.to_string(),
         "end_lsn": lsn.to_string(),
         "server_ts_us": sent_at_us,
-        "hex": hex,
+        "hex": hex(message),
     });
     if let (Some(parked), Some(members)) = (parked, line.as_object_mut()) {
         members.insert("parked".to_owned(), parked);
