@@ -26,6 +26,7 @@ mod doctor_server;
 mod failover;
 mod gate;
 mod health;
+mod plugged;
 mod relay;
 mod resume;
 mod slots;

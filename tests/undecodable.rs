@@ -38,7 +38,7 @@ fn rows(from: i64, count: i64) -> String {
 }
 
 /// What is to be done with them: in pieces or at once, streamed or not, prepared or not.
-const TRANSACTIONS: [(&str, &str, &str, i64); 5] = [
+pub(crate) const TRANSACTIONS: [(&str, &str, &str, i64); 5] = [
     ("BEGIN", "COMMIT", "", 10),
     ("BEGIN", "COMMIT", "", 5000),
     ("BEGIN; SAVEPOINT s", "COMMIT", "", 5000),
@@ -51,7 +51,7 @@ const PREPARE: &str = "PREPARE TRANSACTION '{name}'";
 const COMMIT: &str = "COMMIT PREPARED '{name}'";
 
 impl Place {
-    fn named(&self, statement: &str) -> String {
+    pub(crate) fn named(&self, statement: &str) -> String {
         statement.replace("{name}", self.name)
     }
 
@@ -60,14 +60,14 @@ impl Place {
         self.config().host("127.0.0.1").port(port).two_phase(true)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         let name = format!("pgoutput-{}-{}", self.name, std::process::id());
         std::env::temp_dir().join(name)
     }
 }
 
 /// The events of a file of parked changes, and their positions.
-fn parked(file: &Path) -> Vec<Event> {
+pub(crate) fn parked(file: &Path) -> Vec<Event> {
     let mut engine = Engine::open(
         EngineKind::Component,
         &[("format".to_owned(), "native".to_owned())],

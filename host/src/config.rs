@@ -18,6 +18,7 @@ use crate::connection::Connector;
 use crate::engine::{EngineKind, Limits};
 use crate::error::Error;
 use crate::lsn::Lsn;
+use crate::plugin::{Plugin, PluginLine};
 use crate::protocol::{Origin, Streaming, Wishes};
 use crate::records::Position;
 use crate::slots::SlotWait;
@@ -63,13 +64,15 @@ pub struct Config {
     pub(crate) on_undecodable: OnUndecodable,
     pub(crate) on_warning: Notice<str>,
     pub(crate) transaction_ends: bool,
+    pub(crate) plugins: Vec<Plugin>,
+    pub(crate) on_plugin_line: Notice<PluginLine>,
 }
 
 /// Who is told of something; nobody, by default.
 pub(crate) struct Notice<T: ?Sized>(Arc<dyn Fn(&T) + Send + Sync>);
 
 impl<T: ?Sized> Notice<T> {
-    fn to(tell: impl Fn(&T) + Send + Sync + 'static) -> Self {
+    pub(crate) fn to(tell: impl Fn(&T) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
@@ -165,6 +168,8 @@ impl Config {
             on_undecodable: OnUndecodable::Stop,
             on_warning: Notice::default(),
             transaction_ends: false,
+            plugins: Vec::new(),
+            on_plugin_line: Notice::default(),
         }
     }
 
@@ -455,6 +460,20 @@ impl Config {
         self
     }
 
+    /// A plugin that events go through; may be given several times: each gets what those before it
+    /// made.
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// Who gets the lines that plugins log. Called by the task that receives: it must not take
+    /// long. By default nobody.
+    pub fn on_plugin_line(mut self, tell: impl Fn(&PluginLine) + Send + Sync + 'static) -> Self {
+        self.on_plugin_line = Notice::to(tell);
+        self
+    }
+
     /// Who is told, in a line, what needs somebody's attention while the stream goes on: a slot
     /// that nears its invalidation, a publication without tables, a full disk, a change passed
     /// over. Called by the task that receives: it must not take long. By default nobody.
@@ -508,6 +527,24 @@ impl Config {
         options
     }
 
+    /// Whether events have the native format.
+    pub(crate) fn is_native(&self) -> bool {
+        let format = self.options.iter().find(|(name, _)| name == "format");
+        format.is_none_or(|(_, format)| format.0 == "native")
+    }
+
+    /// Whether events may be passed over that cannot be dealt with, and whether some are parked.
+    pub(crate) fn passes_over(&self) -> (bool, bool) {
+        let plugins = self.plugins.iter().map(Plugin::policy);
+        let policies = plugins.chain([&self.on_undecodable]);
+        policies.fold((false, false), |(some, parks), policy| {
+            (
+                some || *policy != OnUndecodable::Stop,
+                parks || matches!(policy, OnUndecodable::Park(_)),
+            )
+        })
+    }
+
     /// What the decoder may use.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
@@ -539,11 +576,17 @@ impl Config {
                 Error::configuration("stash_directory", format!("cannot make files there: {io}"))
             })?;
         }
-        if let OnUndecodable::Park(file) = &self.on_undecodable {
-            undecodable::open(file).map_err(|io| {
-                let reason = format!("cannot write to {}: {io}", file.display());
-                Error::configuration("on_undecodable", reason)
-            })?;
+        let plugins = self
+            .plugins
+            .iter()
+            .map(|plugin| ("on_error", plugin.policy()));
+        for (setting, policy) in plugins.chain([("on_undecodable", &self.on_undecodable)]) {
+            if let OnUndecodable::Park(file) = policy {
+                undecodable::open(file).map_err(|io| {
+                    let reason = format!("cannot write to {}: {io}", file.display());
+                    Error::configuration(setting, reason)
+                })?;
+            }
         }
         if self.status_interval.is_zero() {
             return Err(Error::configuration(

@@ -19,6 +19,7 @@ use crate::engine::{Engine, EngineError};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::lsn::Lsn;
+use crate::plugin::Plugins;
 use crate::queue::Producer;
 use crate::records::{Position, TopicTable};
 use crate::replication::{Received, Receiver, Sender};
@@ -31,6 +32,7 @@ use self::undecodable::Caution;
 mod decoding;
 mod health;
 mod link;
+mod plugins;
 mod slot;
 mod undecodable;
 
@@ -43,6 +45,7 @@ pub(crate) struct Driver {
     catalog: Catalog,
     engine: Engine,
     topics: TopicTable,
+    plugins: Plugins,
     /// Frames of transactions that are not decided.
     stash: Stash,
     /// Those of the one that was just committed.
@@ -89,6 +92,8 @@ impl Driver {
         batches: Producer,
     ) -> Result<(Self, Link), Error> {
         let engine = open_engine(&config, &connector)?;
+        let plugins = plugins::load(&config)?;
+        shared.health().plugins = plugins.counters();
         let mut driver = Self {
             catalog: Catalog::new(&config, Arc::clone(&connector)),
             connector,
@@ -100,6 +105,7 @@ impl Driver {
             batches,
             engine,
             topics: TopicTable::default(),
+            plugins,
             identity: None,
             slot_on_standby: false,
             look_at: None,

@@ -10,6 +10,7 @@ use crate::config::Cause;
 use crate::connection::{AuthenticationProblem, TlsProblem};
 use crate::engine::{DecodeError, EngineError};
 use crate::lsn::Lsn;
+use crate::plugin::PluginError;
 use crate::records::{Position, RecordError};
 use crate::stash::StashError;
 
@@ -86,13 +87,23 @@ pub enum Error {
         #[source]
         error: Cause,
     },
-    /// A change that cannot be decoded could not be parked. Nothing behind it was acknowledged.
-    #[error("cannot park a change that cannot be decoded: writing {}: {io}", file.display())]
+    /// A change that is to be parked could not be. Nothing behind it was acknowledged.
+    #[error("cannot park a change: writing {}: {io}", file.display())]
     Park {
         /// Where it was to be written.
         file: PathBuf,
         /// What the operating system said.
         io: io::Error,
+    },
+    /// A plugin cannot be used, or failed. Nothing from that event on was acknowledged.
+    #[error("plugin {plugin}{}: {error}", at_text(.at.as_ref()))]
+    Plugin {
+        /// Its name, or its file where it has not said that yet.
+        plugin: String,
+        /// The event it failed at, and the topic of that, where it is one event's fault.
+        at: Option<(Position, String)>,
+        /// What happened.
+        error: PluginError,
     },
     /// What the server sent is not the replication protocol.
     #[error("replication protocol: {reason}")]
@@ -395,6 +406,7 @@ impl Error {
             Self::Ended | Self::Engine(_) | Self::EngineAt { .. } | Self::Records(_) => {
                 ErrorClass::Bug
             }
+            Self::Plugin { .. } => ErrorClass::Plugin,
             Self::Server { sqlstate, .. } if is_transient(sqlstate) => ErrorClass::Transient,
             Self::Authentication { .. }
             | Self::Decoding(_)
@@ -524,6 +536,13 @@ fn limit_text(error: &EngineError) -> String {
     match error {
         EngineError::Memory { .. } => format!("; {RAISE_MEMORY}"),
         _ => String::new(),
+    }
+}
+
+fn at_text(at: Option<&(Position, String)>) -> String {
+    match at {
+        Some((position, topic)) => format!(", at event {position} of {topic}"),
+        None => String::new(),
     }
 }
 

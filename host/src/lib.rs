@@ -32,6 +32,7 @@ mod identity;
 mod image;
 mod lsn;
 mod pace;
+mod plugin;
 mod protocol;
 mod queue;
 mod replication;
@@ -56,6 +57,9 @@ pub use connection::{AuthenticationProblem, TlsProblem};
 pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};
+pub use plugin::{
+    Plugin, PluginError, PluginLevel, PluginLimits, PluginLine, PluginStatus, Plugins,
+};
 pub use protocol::{Origin, Streaming};
 pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};
 pub use sandbox::COMPONENT;

@@ -12,16 +12,22 @@ use std::sync::Arc;
 
 use crate::lsn::Lsn;
 
+mod edit;
+mod members;
 mod read;
 mod shape;
 mod write;
 
+pub(crate) use self::edit::{Edit, Emitted, headers_json, quoted};
+pub(crate) use self::members::{Members, unescaped};
 pub use self::shape::{Attribute, Shape};
 
 /// Event flag: headers of its own.
 const OWN_HEADERS: u8 = 1;
 /// Event flag: of no transaction.
 const NO_TRANSACTION: u8 = 2;
+/// Event flag, of ours: a plugin made it.
+const EMITTED: u8 = 128;
 
 /// The topics a decoder has named so far. One per decoder: a new decoder starts a new table.
 #[derive(Debug, Default)]
@@ -79,6 +85,7 @@ struct Records {
     unchanged: Vec<u32>,
 }
 
+#[derive(Default)]
 struct EventHeader {
     op: u8,
     flags: u8,
@@ -378,6 +385,11 @@ impl Event {
     /// Whether it belongs to a transaction. Logical messages need not.
     pub fn transactional(&self) -> bool {
         self.header().flags & NO_TRANSACTION == 0
+    }
+
+    /// Whether a plugin made it: it is no change of its own.
+    pub(crate) fn is_emitted(&self) -> bool {
+        self.header().flags & EMITTED != 0
     }
 
     #[expect(

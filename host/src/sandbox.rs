@@ -161,7 +161,7 @@ impl Limits {
         // The tick under way may end at once, so it does not count.
         let ticks = self.deadline_ms.div_ceil(tick_ms()).saturating_add(1);
         store.set_epoch_deadline(ticks);
-        let _ticking = TICKER.begin();
+        let _ticking = ticking();
         call(store).map_err(|error| {
             if error.is::<MemoryLimitExceeded>() {
                 EngineError::Memory {
@@ -180,8 +180,18 @@ impl Limits {
     }
 }
 
+/// The engine that components run in, whose calls have deadlines: see [`ticking`].
+pub(crate) fn shared_engine() -> Result<wasmtime::Engine, EngineError> {
+    Ok(Program::compiled()?.engine.clone())
+}
+
+/// The engine's epoch goes on, every 5 ms, as long as somebody holds this.
+pub(crate) fn ticking() -> Ticking {
+    TICKER.begin()
+}
+
 /// The cause without the addresses around it, which differ from build to build.
-fn reason(error: &wasmtime::Error) -> String {
+pub(crate) fn reason(error: &wasmtime::Error) -> String {
     error.root_cause().to_string()
 }
 
@@ -234,7 +244,7 @@ impl Ticker {
 }
 
 /// A call under way.
-struct Ticking(&'static Ticker);
+pub(crate) struct Ticking(&'static Ticker);
 
 impl Drop for Ticking {
     fn drop(&mut self) {

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::lsn::Lsn;
+use crate::plugin::{PluginCounters, PluginStatus};
 use crate::records::Position;
 
 /// How a stream is at one moment: see [`Monitor::status`](crate::Monitor::status).
@@ -46,6 +47,8 @@ pub struct Status {
     pub skipped: u64,
     /// Changes that could not be decoded and were written to a file, as `on_undecodable` said.
     pub parked: u64,
+    /// The stream's plugins, in their order.
+    pub plugins: Vec<PluginStatus>,
     /// Whether the publications have a table; none before the catalogs were asked.
     pub publishes_tables: Option<bool>,
     /// `pg_replication_slots.wal_status`: `reserved`, `extended`, `unreserved` or `lost`. From
@@ -86,6 +89,7 @@ pub(crate) struct Health {
     pub(crate) reconnects: u64,
     pub(crate) skipped: u64,
     pub(crate) parked: u64,
+    pub(crate) plugins: Vec<PluginCounters>,
     sample: Option<Sample>,
     /// Bytes of WAL a second, between the last two samples.
     wal_rate: f64,
@@ -263,6 +267,7 @@ impl Health {
             outstanding_transactions: count(outstanding.transactions),
             queued_bytes: count(queued_bytes),
             skipped: self.skipped,
+            plugins: self.plugins.iter().map(PluginCounters::status).collect(),
             parked: self.parked,
             publishes_tables: sample.map(|sample| sample.publishes_tables),
             wal_status: sample.and_then(|sample| sample.wal_status.clone()),

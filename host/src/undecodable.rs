@@ -44,31 +44,34 @@ pub enum OnUndecodable {
 impl FromStr for OnUndecodable {
     type Err = Error;
 
-    /// `stop`, `skip` or `park:FILE`.
+    /// `stop`, `skip`, `park:FILE`, or `park`: `pgoutput-parked.jsonl`, where the program runs.
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once(':') {
             None if text == "stop" => Ok(Self::Stop),
             None if text == "skip" => Ok(Self::Skip),
+            None if text == "park" => Ok(Self::Park("pgoutput-parked.jsonl".into())),
             Some(("park", file)) if !file.is_empty() => Ok(Self::Park(file.into())),
             _ => Err(Error::configuration(
                 "on_undecodable",
-                "expected \"stop\", \"skip\" or \"park:FILE\"",
+                "expected \"stop\", \"skip\", \"park\" or \"park:FILE\"",
             )),
         }
     }
 }
 
 /// What of the stream is needed to pass a change over.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
     /// The transaction that is open.
     open: Option<Begin>,
     /// Its changes so far.
     changes: u32,
-    /// Its messages name a subtransaction.
-    streamed: bool,
-    /// Messages of relations: by form and OID, the last ones.
-    relations: BTreeMap<(bool, u32), Vec<u8>>,
+    /// Of the transaction whose streamed messages come, which name a subtransaction.
+    streamed: Option<u32>,
+    /// Messages of relations by OID, the last ones, without a subtransaction. Those that came with
+    /// a streamed transaction are its own until it commits, and everybody's from then on: the
+    /// server does not send them again.
+    relations: BTreeMap<(Option<u32>, u32), Vec<u8>>,
     /// What the catalogs said of them.
     facts: BTreeMap<u32, Facts>,
     /// Those passed over last, by position and LSN. They come again when the connection is lost,
@@ -117,19 +120,51 @@ impl Context {
     }
 
     /// These frames have been decoded, or stashed.
-    pub(crate) fn passed(&mut self, mut frames: &[u8]) {
+    pub(crate) fn passed(&mut self, frames: &[u8]) {
+        self.walk(frames, &[], |_, _, _| {});
+    }
+
+    /// The same, and stops at each change, with its place in the stream. `begins` are those of the
+    /// transactions that begin in the frames.
+    pub(crate) fn walk(
+        &mut self,
+        mut frames: &[u8],
+        begins: &[Begin],
+        mut at_change: impl FnMut(&Self, Position, &[u8]),
+    ) {
+        // Of what was stashed, the frames say when it begins nowhere.
+        if let Some(begin) = begins.first()
+            && kind(frames) != Some(b'B')
+            && self.open.is_none()
+        {
+            self.open = Some(*begin);
+        }
         while !frames.is_empty() {
             let (frame, rest) = frames.split_at(frame_bytes(frames));
+            if kind(frame) == Some(b'B') {
+                let commit_lsn = message(frame).get(1..).and_then(<[u8]>::first_chunk::<8>);
+                let commit_lsn = commit_lsn.map(|lsn| Lsn(u64::from_be_bytes(*lsn)));
+                let begin = begins
+                    .iter()
+                    .find(|begin| Some(begin.commit_lsn) == commit_lsn);
+                self.open = begin.copied().or(self.open);
+            }
+            if is_change(frame) {
+                at_change(self, self.position(frame), frame);
+            }
             match kind(frame) {
-                Some(b'S') => self.streamed = true,
+                Some(b'S') => self.streamed = number(frame, 1),
+                Some(b'c') => self.keep_relations(number(frame, 1)),
                 Some(b'B' | b'b') => {
-                    self.streamed = false;
+                    self.streamed = None;
                     self.changes = 0;
                 }
                 Some(b'I' | b'U' | b'D' | b'T') => self.changes = self.changes.saturating_add(1),
                 Some(b'R') => {
                     if let Some(oid) = self.relation_oid(frame) {
-                        self.relations.insert((self.streamed, oid), frame.to_vec());
+                        let rest = message(frame).get(self.form_bytes()..).unwrap_or_default();
+                        let relation = [b"R", rest].concat();
+                        self.relations.insert((self.streamed, oid), relation);
                     }
                 }
                 _ => {}
@@ -149,7 +184,7 @@ impl Context {
     /// What was stashed of a transaction comes again.
     pub(crate) fn replaying(&mut self) {
         self.changes = 0;
-        self.streamed = false;
+        self.streamed = None;
     }
 
     pub(crate) fn learn(&mut self, relation: u32, facts: &Facts) {
@@ -163,27 +198,37 @@ impl Context {
 
     /// A change that is passed over now: where it stands, unless it has been passed over before.
     pub(crate) fn pass_over(&mut self, frame: &[u8]) -> Option<Position> {
-        let is_message = kind(frame) == Some(b'M');
-        if !is_message {
+        let position = self.position(frame);
+        if !is_message(frame) {
             self.changes = self.changes.saturating_add(1);
         }
-        let position = Position {
+        self.is_first(position, first_lsn(frame))
+            .then_some(position)
+    }
+
+    /// Where a change stands that comes next.
+    fn position(&self, frame: &[u8]) -> Position {
+        let own = u32::from(!is_message(frame));
+        Position {
             commit_lsn: self.open.map_or(first_lsn(frame), |begin| begin.commit_lsn),
-            index: self.open.map_or(0, |_| self.changes),
+            index: self.open.map_or(0, |_| self.changes.saturating_add(own)),
             sub: 0,
-        };
-        let at = first_lsn(frame);
+        }
+    }
+
+    /// Whether a change has not been passed over before, as it is from now on.
+    pub(crate) fn is_first(&mut self, position: Position, at: Lsn) -> bool {
         match &mut self.last {
-            Some((last, _)) if *last > position => return None,
+            Some((last, _)) if *last > position => return false,
             Some((last, lsns)) if *last == position => {
                 if lsns.contains(&at) {
-                    return None;
+                    return false;
                 }
                 lsns.push(at);
             }
             last => *last = Some((position, vec![at])),
         }
-        Some(position)
+        true
     }
 
     /// What a warning says of it.
@@ -210,7 +255,7 @@ impl Context {
         let at = first_lsn(frame);
         let (first, last) = match self.open {
             None => (None, Vec::new()),
-            Some(begin) if self.streamed => (
+            Some(begin) if self.streamed.is_some() => (
                 Some(parts(&[b"S", &begin.xid.to_be_bytes(), &[1]])),
                 vec![b"E".to_vec(), {
                     let commit = commit(&begin);
@@ -228,18 +273,18 @@ impl Context {
             ),
         };
         let of = self.relation_oid(frame);
-        let needed = |(_, oid): &(bool, u32)| {
+        let needed = |(_, oid): &(Option<u32>, u32)| {
             // A TRUNCATE may name several.
             kind(frame) == Some(b'T') || of == Some(*oid)
         };
-        let relations: Vec<_> = self
+        // Those of the transaction come last, and replace the others.
+        let relations: BTreeMap<u32, &Vec<u8>> = self
             .relations
             .iter()
-            .filter(|(key, _)| key.0 == self.streamed && needed(key))
+            .filter(|(key, _)| (key.0.is_none() || key.0 == self.streamed) && needed(key))
+            .map(|((_, oid), relation)| (*oid, relation))
             .collect();
-        let facts = relations
-            .iter()
-            .filter_map(|((_, oid), _)| self.facts.get(oid));
+        let facts = relations.keys().filter_map(|oid| self.facts.get(oid));
         // What is known of a type was told with the first relation that has it.
         let types = self.facts.values().flat_map(|facts| &facts.types);
         let sent = sent_at_us(frame);
@@ -251,8 +296,14 @@ impl Context {
         if let Some(message) = first {
             lines.push_str(&frame_line(at, sent, &message, None));
         }
-        for (_, relation) in relations {
-            lines.push_str(&frame_line(Lsn(0), sent, message(relation), None));
+        for relation in relations.values() {
+            let form: &[u8] = match (self.streamed, self.open) {
+                (Some(_), Some(begin)) => &begin.xid.to_be_bytes(),
+                _ => &[],
+            };
+            let rest = relation.get(1..).unwrap_or_default();
+            let relation = parts(&[b"R", form, rest]);
+            lines.push_str(&frame_line(Lsn(0), sent, &relation, None));
         }
         let parked = json!({
             "position": undecodable.position.to_string(),
@@ -270,15 +321,30 @@ impl Context {
             b'I' | b'U' | b'D' | b'R' => {}
             _ => return None,
         }
-        let skipped = if self.streamed { 5 } else { 1 };
-        let oid = message(frame).get(skipped..)?.first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*oid))
+        number(frame, self.form_bytes())
+    }
+
+    /// What is in front of a message's own fields: its kind, and maybe a subtransaction.
+    fn form_bytes(&self) -> usize {
+        if self.streamed.is_some() { 5 } else { 1 }
+    }
+
+    /// A streamed transaction is committed.
+    fn keep_relations(&mut self, xid: Option<u32>) {
+        let of = |(of, _): &(Option<u32>, u32)| of.is_some() && *of == xid;
+        let keys: Vec<_> = self.relations.keys().copied().filter(of).collect();
+        for key in keys {
+            if let Some(relation) = self.relations.remove(&key) {
+                self.relations.insert((None, key.1), relation);
+            }
+        }
     }
 
     fn relation_name(&self, frame: &[u8]) -> Option<String> {
         let oid = self.relation_oid(frame)?;
-        let relation = self.relations.get(&(self.streamed, oid))?;
-        let names = message(relation).get(if self.streamed { 9 } else { 5 }..)?;
+        let own = self.relations.get(&(self.streamed, oid));
+        let relation = own.or_else(|| self.relations.get(&(None, oid)))?;
+        let names = relation.get(5..)?;
         let mut names = names.split(|byte| *byte == 0);
         let schema = String::from_utf8_lossy(names.next()?);
         let table = String::from_utf8_lossy(names.next()?);
@@ -289,6 +355,11 @@ impl Context {
 /// Whether it is a change, or a logical message: what can be passed over.
 pub(crate) fn is_change(frame: &[u8]) -> bool {
     matches!(kind(frame), Some(b'I' | b'U' | b'D' | b'T' | b'M'))
+}
+
+/// Whether it is a logical message.
+pub(crate) fn is_message(frame: &[u8]) -> bool {
+    kind(frame) == Some(b'M')
 }
 
 /// A frame that says of a change what it belongs to, and no more: a decoder stashes it as it would
@@ -329,6 +400,12 @@ pub(crate) fn append(path: &Path, lines: &str) -> io::Result<()> {
 
 fn message(frame: &[u8]) -> &[u8] {
     frame.get(HEAD_BYTES..).unwrap_or_default()
+}
+
+/// A number of the message.
+fn number(frame: &[u8], at: usize) -> Option<u32> {
+    let bytes = message(frame).get(at..)?.first_chunk::<4>()?;
+    Some(u32::from_be_bytes(*bytes))
 }
 
 fn kind(frame: &[u8]) -> Option<u8> {
@@ -375,7 +452,9 @@ mod tests {
         assert_eq!(parse("skip").unwrap(), OnUndecodable::Skip);
         let file = OnUndecodable::Park("/var/lib/a:b".into());
         assert_eq!(parse("park:/var/lib/a:b").unwrap(), file);
-        for text in ["", "park", "park:", "fail", "skip:x"] {
+        let usual = OnUndecodable::Park("pgoutput-parked.jsonl".into());
+        assert_eq!(parse("park").unwrap(), usual);
+        for text in ["", "park:", "fail", "skip:x"] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains("\"park:FILE\""), "{text}: {error}");
         }

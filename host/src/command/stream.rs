@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Stream};
+use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Plugin, PluginLine, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -86,6 +86,9 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     on_undecodable: Option<OnUndecodable>,
+    /// A plugin, a .wasm, that events go through; or a .json that says how; may be repeated
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
     /// Memory the decoder may have [default: 2 GiB]
     #[arg(
         long,
@@ -124,6 +127,9 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     if let Some(bytes) = arguments.memory_max_bytes {
         config = config.memory_max_bytes(bytes);
     }
+    for plugin in &arguments.plugin {
+        config = config.plugin(Plugin::open(plugin)?);
+    }
     config = arguments.protocol.apply(arguments.resume.apply(config));
     config = config.option("format", arguments.format.option());
     let from_file = match &arguments.options {
@@ -135,6 +141,7 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     }
     let mut stream = config
         .on_warning(warn)
+        .on_plugin_line(show_line)
         .connect()
         .await
         .map_err(not_started)?;
@@ -184,6 +191,21 @@ fn warn(text: &str) {
     let text = terminal::printable(text);
     // A warning nobody can read is no reason to stop.
     let _ = writeln!(io::stderr().lock(), "{}: {text}", style.yellow("warning"));
+}
+
+/// Writes what a plugin logs to stderr.
+fn show_line(line: &PluginLine) {
+    let style = Style::of(&io::stderr());
+    let (plugin, text) = (
+        terminal::printable(&line.plugin),
+        terminal::printable(&line.text),
+    );
+    let level = line.level.name();
+    let _ = writeln!(
+        io::stderr().lock(),
+        "{}: {plugin}: {text}",
+        style.yellow(level)
+    );
 }
 
 /// Writes a line to stderr at every SIGUSR1, where there is such a signal.

@@ -8,12 +8,12 @@ use crate::engine::{Decoded, Engine, EngineError, Stop};
 use crate::error::{Error, SlotProblem};
 use crate::feedback::is_news;
 use crate::lsn::Lsn;
+use crate::plugin::Fault;
 use crate::queue::Room;
 use crate::records::{Batch, Item, Position};
 use crate::replication::Receiver;
 use crate::stash::{StashError, first_lsn};
 use crate::stream::Clock;
-use crate::undecodable::OnUndecodable;
 
 use super::Driver;
 
@@ -26,6 +26,8 @@ pub(super) struct Passed {
     pub(super) stop: Option<Stop>,
     /// Of the frames passed.
     pub(super) lsn: Lsn,
+    /// Events that plugins failed at, and that are not in the batch.
+    pub(super) faults: Vec<Fault>,
     /// What went wrong behind the batch.
     pub(super) failed: Option<Error>,
 }
@@ -47,6 +49,7 @@ impl Driver {
                 consumed,
                 stop,
                 lsn,
+                faults: _,
                 failed,
             } = self.pass_next(receiver, &mut bytes)?;
             if let Some(Stop::Replay(xid)) = stop {
@@ -65,7 +68,7 @@ impl Driver {
             match stop {
                 Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
                     let facts = self.catalog.facts(&question).await?;
-                    if matches!(self.config.on_undecodable, OnUndecodable::Park(_)) {
+                    if self.config.passes_over().1 {
                         self.caution.context.learn(question.relation, &facts);
                     }
                     let learnt = self.engine.learn(&facts);
@@ -134,12 +137,14 @@ impl Driver {
             consumed,
             stop,
             lsn,
+            faults: Vec::new(),
             failed: None,
         };
         if records.is_empty() {
             return Ok(passed);
         }
-        let batch = self.topics.read(records)?;
+        let mut batch = self.topics.read(records)?;
+        self.plug_in(&mut batch, &mut passed);
         let mut undecided = false;
         {
             let mut feedback = self.shared.feedback();
@@ -165,8 +170,8 @@ impl Driver {
             }
         }
         // Where it writes to a file, feedback does not wait for it.
-        if undecided {
-            passed.failed = self.keep(&batch, frames).err();
+        if undecided && let Err(error) = self.keep(&batch, frames) {
+            passed.failed = Some(error);
         }
         passed.batch = Some(batch);
         Ok(passed)
@@ -304,7 +309,7 @@ pub(super) fn unkept(xid: u32, lsn: Lsn, error: StashError) -> Error {
 }
 
 /// Frames up to this size are decoded in a fraction of a millisecond.
-const INLINE_BYTES_MAX: usize = 256 * 1024;
+pub(super) const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Questions about one frame before the decoder counts as broken.
 const QUESTIONS_MAX: u32 = 16;

@@ -86,6 +86,7 @@ impl Driver {
             self.engine.restore(&saved)?;
         }
         self.topics = TopicTable::default();
+        self.plugins.reset();
         self.caution.context.connected();
         loop {
             let waited = match &error {

@@ -94,14 +94,15 @@ impl Caution {
 impl Driver {
     /// Passes as many of the frames as can be passed together.
     pub(super) fn pass_cautiously(&mut self, frames: &[u8]) -> Result<Passed, Error> {
-        let passed = if let Some(bytes) = self.caution.passable(frames, self.handed) {
+        let mut passed = if let Some(bytes) = self.caution.passable(frames, self.handed) {
             self.pass(frames.get(..bytes).unwrap_or_default())?
         } else {
             let frame = frames.get(..frame_bytes(frames)).unwrap_or_default();
             self.pass_stand_in(frame)?
         };
-        if self.config.on_undecodable != OnUndecodable::Stop {
+        if self.config.passes_over().0 {
             let consumed = frames.get(..passed.consumed).unwrap_or_default();
+            self.pass_over_faults(consumed, &mut passed);
             self.caution.context.passed(consumed);
             for item in passed.batch.iter().flat_map(Batch::items) {
                 match item {
@@ -138,6 +139,7 @@ impl Driver {
             consumed: if consumed > 0 { frame.len() } else { 0 },
             stop,
             lsn,
+            faults: Vec::new(),
             failed: None,
         })
     }
@@ -168,19 +170,16 @@ impl Driver {
                 position,
                 reason: &reason,
             };
-            let mut told = self.caution.context.describe(&undecodable);
-            if let OnUndecodable::Park(file) = on_undecodable {
-                let lines = self.caution.context.lines(&undecodable);
-                undecodable::append(file, &lines).map_err(|io| Error::Park {
-                    file: file.clone(),
-                    io,
-                })?;
+            let told = self.caution.context.describe(&undecodable);
+            let parked = park(on_undecodable, &self.caution.context, &undecodable)?;
+            let word = if parked {
                 self.shared.health().parked += 1;
-                told = format!("a change that cannot be decoded was parked: {told}");
+                "parked"
             } else {
                 self.shared.health().skipped += 1;
-                told = format!("a change that cannot be decoded was skipped: {told}");
-            }
+                "skipped"
+            };
+            let told = format!("a change that cannot be decoded was {word}: {told}");
             self.config.on_warning.tell(&told);
         }
         let length = frame.len();
@@ -194,6 +193,23 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Writes a change to the policy's file, if it has one.
+pub(super) fn park(
+    policy: &OnUndecodable,
+    context: &Context,
+    undecodable: &Undecodable<'_>,
+) -> Result<bool, Error> {
+    let OnUndecodable::Park(file) = policy else {
+        return Ok(false);
+    };
+    let lines = context.lines(undecodable);
+    undecodable::append(file, &lines).map_err(|io| Error::Park {
+        file: file.clone(),
+        io,
+    })?;
+    Ok(true)
 }
 
 /// More than the frames of any call: there may be so many behind the event before the one that

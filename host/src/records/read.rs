@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Batch, Begin, Column, Commit, Discard, EventHeader, Mark, Position, Prepared, RecordError,
-    Records, Shape, Stash, Topic, TopicTable,
+    Batch, Begin, Column, Commit, Discard, EMITTED, EventHeader, Mark, Position, Prepared,
+    RecordError, Records, Shape, Stash, Topic, TopicTable,
 };
 use crate::lsn::Lsn;
 
@@ -123,6 +123,7 @@ impl TopicTable {
             .split_first_chunk_mut::<EVENT_HEADER_BYTES>()
             .ok_or(CUT)?;
         let [_, _, _, _, _, op, flags, _, ..] = *header;
+        let flags = flags & !EMITTED;
         let mut fields = Fields(header.get(8..).ok_or(CUT)?);
         let position = Position {
             commit_lsn: Lsn(fields.u64()?),

@@ -1,0 +1,58 @@
+//! Drops the events of rows that are marked as deleted, by a column that is not null. The
+//! configuration is its name; `deleted_at` where there is none.
+
+use std::cell::RefCell;
+
+use exports::pgoutput::plugin::transform::{
+    Commit, Description, Emission, Guest, Operations, Relation, Row, Selection, Value, Verdict,
+    Wanted,
+};
+
+wit_bindgen::generate!({ path: "../../../wit/plugin", world: "plugin" });
+export!(SoftDeletes);
+
+struct SoftDeletes;
+
+thread_local! {
+    static COLUMN: RefCell<String> = RefCell::default();
+}
+
+impl Guest for SoftDeletes {
+    fn describe() -> Description {
+        Description {
+            name: "soft-deletes".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commits: false,
+        }
+    }
+
+    fn init(config: String) -> Result<(), String> {
+        let column = if config.is_empty() { "deleted_at".to_owned() } else { config };
+        COLUMN.set(column);
+        Ok(())
+    }
+
+    fn select(relation: Relation) -> Selection {
+        let name = COLUMN.with_borrow(Clone::clone);
+        match relation.columns.iter().position(|column| column.name == name) {
+            None => Selection::None,
+            Some(column) => Selection::Columns(Wanted {
+                operations: Operations::CREATE | Operations::READ | Operations::UPDATE,
+                columns: vec![column as u32],
+                old: false,
+            }),
+        }
+    }
+
+    fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
+        let verdict = |row: &Row| match row.values.as_slice() {
+            [Value::Null | Value::Unchanged] | [] => Verdict::Keep,
+            _ => Verdict::Drop,
+        };
+        rows.iter().map(verdict).collect()
+    }
+
+    fn flush(_commit: Commit) -> Vec<Emission> {
+        Vec::new()
+    }
+}

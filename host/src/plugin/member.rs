@@ -1,0 +1,556 @@
+//! One plugin of several: its instance, what it is asked, and what becomes of its answers.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wasmtime::Store;
+
+use crate::config::Notice;
+use crate::records::{Batch, Edit, Emitted, Event, Position, Topic, headers_json};
+
+use crate::stash::blocking;
+use crate::undecodable::OnUndecodable;
+
+use super::log::Log;
+use super::relation::Selected;
+use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
+    Change, Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, Selection,
+    ValueParam, Verdict,
+};
+use super::sandbox::{Instance, Program, State};
+use super::value::json;
+use super::{Failed, Plugin, PluginCounters, PluginError, PluginLine, PluginStatus, answer};
+
+pub(super) struct Member {
+    pub(super) plugin: Plugin,
+    native: bool,
+    program: Program,
+    log: Log,
+    name: String,
+    status: Arc<Mutex<PluginStatus>>,
+    /// Whether it is told of commits.
+    commits: bool,
+    instance: Option<Instance>,
+    /// Relations that this instance was asked about.
+    asked: HashSet<u32>,
+    /// By the topic's address, which the selection keeps from being used again.
+    relations: HashMap<usize, Arc<Selected>>,
+    relation_id: u32,
+    /// Topics it emits to, by name.
+    topics: HashMap<String, Arc<Topic>>,
+    /// The last event that it let through: see [`Batch::edit`].
+    last: Option<Position>,
+}
+
+/// What a run came to.
+pub(super) struct Ran {
+    /// Events that are out of the batch and are to be parked or skipped.
+    pub(super) faults: Vec<(Failed, bool)>,
+    pub(super) result: Result<(), Failed>,
+}
+
+impl Member {
+    pub(super) fn load(
+        plugin: &Plugin,
+        native: bool,
+        log: &Notice<PluginLine>,
+    ) -> Result<Self, PluginError> {
+        let (wasm, sha256) = plugin.read()?;
+        let log = Log::new(&plugin.label(), plugin.limits.log_lines_max, log.clone());
+        let program = Program::compile(&wasm, plugin.limits, log.clone())?;
+        let mut instance = program.instance()?;
+        let description = instance.describe()?;
+        if description.name.is_empty() {
+            return Err(answer("it has no name"));
+        }
+        log.rename(&description.name);
+        instance.init(&plugin.config)?;
+        Ok(Self {
+            plugin: plugin.clone(),
+            native,
+            program,
+            log,
+            status: Arc::new(Mutex::new(PluginStatus {
+                name: description.name.clone(),
+                version: description.version,
+                sha256,
+                ..PluginStatus::default()
+            })),
+            name: description.name,
+            commits: description.commits,
+            instance: Some(instance),
+            asked: HashSet::new(),
+            relations: HashMap::new(),
+            relation_id: 0,
+            topics: HashMap::new(),
+            last: None,
+        })
+    }
+
+    pub(super) fn counters(&self) -> PluginCounters {
+        PluginCounters {
+            status: Arc::clone(&self.status),
+            log: self.log.clone(),
+        }
+    }
+
+    fn status(&self) -> MutexGuard<'_, PluginStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event it failed at was parked or skipped.
+    pub(super) fn passed_over(&self, parked: bool) {
+        let mut status = self.status();
+        if parked {
+            status.parked += 1;
+        } else {
+            status.skipped += 1;
+        }
+    }
+
+    /// Forgets everything but what it has counted.
+    pub(super) fn reset(&mut self) {
+        self.give_up();
+        self.relations.clear();
+        self.topics.clear();
+        self.last = None;
+    }
+
+    pub(super) fn run(&mut self, batch: &mut Batch) -> Ran {
+        let mut run = Run::default();
+        let result = self.decide(batch, &mut run);
+        // With an error, nothing behind the first event it is about goes on.
+        let stop = run.stop.take();
+        let result = match (result, stop) {
+            (Err(failed), _) => {
+                batch.truncate(0);
+                Err(failed)
+            }
+            (Ok(()), Some((index, failed))) => {
+                batch.truncate(index);
+                run.edits.truncate(index);
+                Err(failed)
+            }
+            (Ok(()), None) => Ok(()),
+        };
+        let goes_on = |event: Event| {
+            let (at, last) = (event.position(), self.last?);
+            ((at.commit_lsn, at.index) == (last.commit_lsn, last.index) && at.sub <= last.sub)
+                .then_some(())
+        };
+        let collides = batch.event(0).and_then(goes_on).is_some();
+        if !run.edits.is_empty() || !run.ends.is_empty() || collides {
+            batch.edit(run.edits, run.ends, &mut self.last);
+        } else if let Some(last) = batch
+            .len()
+            .checked_sub(1)
+            .and_then(|last| batch.event(last))
+        {
+            self.last = Some(last.position());
+        }
+        Ran {
+            faults: run.faults,
+            result,
+        }
+    }
+
+    /// Fills in what becomes of each event.
+    fn decide(&mut self, batch: &Batch, run: &mut Run) -> Result<(), Failed> {
+        let mut selected = Vec::with_capacity(batch.topics().len());
+        for topic in batch.topics() {
+            selected.push(self.selected(topic)?);
+        }
+        let wants_some = selected.iter().any(|of| of.wants_some());
+        if !wants_some && !self.commits {
+            return Ok(());
+        }
+        let commits: Vec<_> = if self.commits {
+            batch
+                .commits()
+                .map(|(mark, before, commit)| (mark, before, *commit))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut start = 0;
+        for (mark, end, commit) in commits {
+            self.decide_between(batch, &selected, start..end, run);
+            start = end;
+            if run.stop.is_some() {
+                return Ok(());
+            }
+            let told = CommitParam {
+                xid: commit.xid,
+                lsn: commit.commit_lsn.0,
+                commit_us: commit.commit_ts_us,
+                events: commit.events,
+            };
+            match self.call(commit.commit_ts_us, |guest, store| {
+                guest.call_flush(store, told)
+            }) {
+                Ok(emissions) => match self.emitted(emissions) {
+                    Ok(emitted) if emitted.is_empty() => {}
+                    Ok(emitted) => {
+                        self.status().emitted += count(emitted.len());
+                        run.ends.push((mark, emitted));
+                    }
+                    Err(error) => self.failed_at_commit(self.counted(error), run)?,
+                },
+                Err(error) => self.failed_at_commit(error, run)?,
+            }
+        }
+        self.decide_between(batch, &selected, start..batch.len(), run);
+        Ok(())
+    }
+
+    /// There is no event to be parked: all it can be is skipped.
+    fn failed_at_commit(&self, error: PluginError, run: &mut Run) -> Result<(), Failed> {
+        let failed = self.failed(None, error);
+        if self.stops() {
+            return Err(failed);
+        }
+        run.faults.push((failed, false));
+        Ok(())
+    }
+
+    /// Decides about some of the events, a call for each relation.
+    fn decide_between(
+        &mut self,
+        batch: &Batch,
+        selected: &[Arc<Selected>],
+        range: Range<usize>,
+        run: &mut Run,
+    ) {
+        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); selected.len()];
+        for index in range.clone() {
+            let topic = batch.topic_index(index).unwrap_or_default();
+            let Some((of, group)) = selected.get(topic).zip(groups.get_mut(topic)) else {
+                continue;
+            };
+            if !of.wants_some() {
+                continue;
+            }
+            if batch.event(index).is_some_and(|event| of.wants(&event)) {
+                group.push(index);
+            }
+        }
+        for (of, group) in selected.iter().zip(groups) {
+            if !group.is_empty() {
+                self.process(batch, of, &group, run);
+            }
+        }
+        follow(batch, range, run);
+    }
+
+    /// Passes events of one relation. Where the plugin breaks down, they are passed one by one.
+    fn process(&mut self, batch: &Batch, of: &Arc<Selected>, group: &[usize], run: &mut Run) {
+        let events: Vec<Event> = group
+            .iter()
+            .filter_map(|index| batch.event(*index))
+            .collect();
+        self.status().events += count(events.len());
+        let verdicts = match self.ask(of, &events) {
+            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
+            Err(_) if events.len() > 1 => blocking(|| self.ask_one_by_one(of, &events)),
+            Err(error) => vec![Err(error)],
+        };
+        for ((index, event), verdict) in group.iter().zip(&events).zip(verdicts) {
+            let edit = match verdict {
+                Ok(verdict) => self.edit(of, verdict).map_err(|error| self.counted(error)),
+                Err(error) => Err(error),
+            };
+            match edit {
+                Ok(None) => {}
+                Ok(Some(edit)) => run.edit(*index, edit),
+                Err(error) => {
+                    let failed = self.failed(Some(event), error);
+                    if self.stops() {
+                        // Nothing behind it goes on, whatever relation it is of.
+                        if run.stop.as_ref().is_none_or(|(first, _)| index < first) {
+                            run.stop = Some((*index, failed));
+                        }
+                        return;
+                    }
+                    run.faults.push((failed, event.op() == Some('m')));
+                    run.edit(*index, Edit::Drop);
+                }
+            }
+        }
+    }
+
+    fn ask_one_by_one(
+        &mut self,
+        of: &Arc<Selected>,
+        events: &[Event],
+    ) -> Vec<Result<Verdict, PluginError>> {
+        let mut verdicts = Vec::with_capacity(events.len());
+        for event in events.chunks(1) {
+            let verdict = self
+                .ask(of, event)
+                .map(|mut verdicts| verdicts.swap_remove(0));
+            let failed = verdict.is_err();
+            verdicts.push(verdict);
+            if failed && self.stops() {
+                break;
+            }
+        }
+        verdicts
+    }
+
+    fn stops(&self) -> bool {
+        *self.plugin.policy() == OnUndecodable::Stop
+    }
+
+    /// One call: as many verdicts as events.
+    fn ask(&mut self, of: &Arc<Selected>, events: &[Event]) -> Result<Vec<Verdict>, PluginError> {
+        let rows = of.rows(events);
+        let values: Vec<ValueParam<'_>> = rows.values.iter().map(ValueParam::from).collect();
+        let params = rows.params(&values);
+        if !self.asked.contains(&of.id) {
+            // A new instance knows nothing of it. Its answer is the one before it gave.
+            self.select(&of.topic, of.id)?;
+        }
+        let verdicts = self.call(rows.commit_us(), |guest, store| {
+            guest.call_process(store, of.id, &params)
+        })?;
+        if verdicts.len() != events.len() {
+            let reason = format!("{} answers to {} rows", verdicts.len(), events.len());
+            return Err(self.counted(answer(reason)));
+        }
+        Ok(verdicts)
+    }
+
+    /// Calls an instance, a new one where there is none; one that fails is given up.
+    fn call<R>(
+        &mut self,
+        commit_us: i64,
+        function: impl FnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, PluginError> {
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            none => {
+                let mut instance = self.program.instance()?;
+                instance.init(&self.plugin.config)?;
+                none.insert(instance)
+            }
+        };
+        instance.set_time(commit_us);
+        let result = instance.call(function);
+        if result.is_err() {
+            self.give_up();
+        }
+        result.map_err(|error| self.counted(error))
+    }
+
+    /// The instance is not called again.
+    fn give_up(&mut self) {
+        self.instance = None;
+        self.asked.clear();
+    }
+
+    /// What it wants of a topic's events, which is asked once.
+    fn selected(&mut self, topic: &Arc<Topic>) -> Result<Arc<Selected>, Failed> {
+        if let Some(selected) = self.relations.get(&Arc::as_ptr(topic).addr()) {
+            return Ok(Arc::clone(selected));
+        }
+        self.relation_id += 1;
+        let id = self.relation_id;
+        let selected = self
+            .select(topic, id)
+            .and_then(|selection| Selected::new(topic, id, selection, self.native))
+            .map_err(|error| Failed {
+                plugin: self.name.clone(),
+                at: None,
+                error: PluginError::Selection {
+                    topic: topic.name.clone(),
+                    reason: error.to_string(),
+                },
+            })?;
+        let selected = Arc::new(selected);
+        if self.relations.len() >= TOPICS_MAX {
+            self.relations.clear();
+        }
+        self.relations
+            .insert(Arc::as_ptr(topic).addr(), Arc::clone(&selected));
+        Ok(selected)
+    }
+
+    fn select(&mut self, topic: &Topic, id: u32) -> Result<Selection, PluginError> {
+        let columns: Vec<_> = topic
+            .columns
+            .iter()
+            .map(|column| ColumnParam {
+                name: &column.name,
+                type_oid: column.type_oid,
+                typmod: column.typmod,
+                key: column.in_key,
+                nullable: column.nullable,
+            })
+            .collect();
+        let relation = Relation {
+            id,
+            topic: &topic.name,
+            schema: &topic.schema,
+            table: &topic.table,
+            columns: &columns,
+        };
+        let selection = self.call(0, |guest, store| guest.call_select(store, relation))?;
+        self.asked.insert(id);
+        Ok(selection)
+    }
+
+    /// What becomes of an event.
+    fn edit(&mut self, of: &Selected, verdict: Verdict) -> Result<Option<Edit>, PluginError> {
+        let edit = match verdict {
+            Verdict::Keep => return Ok(None),
+            Verdict::Drop => {
+                self.status().dropped += 1;
+                Edit::Drop
+            }
+            Verdict::Change(Change { values, old }) => {
+                self.status().changed += 1;
+                Edit::Change {
+                    values: of.written(&values)?,
+                    old: of.written(&old)?,
+                }
+            }
+            Verdict::Replace(payload) => {
+                let payload = json(&payload).ok_or_else(|| answer("a payload that is no JSON"))?;
+                self.status().changed += 1;
+                Edit::Replace(payload.to_owned())
+            }
+            Verdict::Emit(emissions) => {
+                let emitted = self.emitted(emissions)?;
+                self.status().emitted += count(emitted.len());
+                Edit::Emit(emitted)
+            }
+            Verdict::Fail(reason) => return Err(PluginError::Event { reason }),
+        };
+        Ok(Some(edit))
+    }
+
+    fn emitted(&mut self, emissions: Vec<Emission>) -> Result<Vec<Emitted>, PluginError> {
+        let checked = |text: Option<String>, what: &str| match text {
+            None => Ok(None),
+            Some(text) => match json(&text) {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(answer(format!("a {what} that is no JSON"))),
+            },
+        };
+        let mut emitted = Vec::with_capacity(emissions.len());
+        for emission in emissions {
+            if emission.topic.is_empty() {
+                return Err(answer("an event without a topic"));
+            }
+            emitted.push(Emitted {
+                key: checked(emission.key, "key")?,
+                value: checked(emission.payload, "payload")?,
+                headers: headers_json(&emission.headers),
+                topic: self.topic(emission.topic),
+            });
+        }
+        Ok(emitted)
+    }
+
+    fn topic(&mut self, name: String) -> Arc<Topic> {
+        if self.topics.len() >= TOPICS_MAX {
+            self.topics.clear();
+        }
+        let topic = self.topics.entry(name).or_insert_with_key(|name| {
+            Arc::new(Topic {
+                id: 0,
+                name: name.clone(),
+                relation_oid: 0,
+                schema: String::new(),
+                table: String::new(),
+                headers: "{}".to_owned(),
+                columns: Vec::new(),
+            })
+        });
+        Arc::clone(topic)
+    }
+
+    fn failed(&self, event: Option<&Event>, error: PluginError) -> Failed {
+        let at = event.map(|event| (event.position(), event.topic().name.clone()));
+        Failed {
+            plugin: self.name.clone(),
+            at,
+            error,
+        }
+    }
+
+    /// The same, and counted.
+    fn counted(&self, error: PluginError) -> PluginError {
+        let mut status = self.status();
+        let counter = match error {
+            PluginError::Cpu { .. } | PluginError::Wall { .. } | PluginError::Fuel { .. } => {
+                &mut status.out_of_time
+            }
+            PluginError::Memory { .. } => &mut status.out_of_memory,
+            PluginError::Output { .. } => &mut status.out_of_output,
+            PluginError::Trap { .. } => &mut status.traps,
+            PluginError::Answer { .. } => &mut status.wrong_answers,
+            _ => return error,
+        };
+        *counter += 1;
+        drop(status);
+        error
+    }
+}
+
+/// What comes of a batch.
+#[derive(Default)]
+struct Run {
+    /// By event; those that are missing are kept.
+    edits: Vec<Edit>,
+    ends: Vec<(usize, Vec<Emitted>)>,
+    /// Each with whether it is about a logical message.
+    faults: Vec<(Failed, bool)>,
+    /// The first event at which the stream stops.
+    stop: Option<(usize, Failed)>,
+}
+
+impl Run {
+    fn edit(&mut self, index: usize, edit: Edit) {
+        if self.edits.len() <= index {
+            self.edits.resize_with(index + 1, Edit::default);
+        }
+        if let Some(place) = self.edits.get_mut(index) {
+            *place = edit;
+        }
+    }
+}
+
+/// A tombstone goes where the event before it goes.
+fn follow(batch: &Batch, range: Range<usize>, run: &mut Run) {
+    for index in range.skip(1) {
+        let gone = matches!(
+            index
+                .checked_sub(1)
+                .and_then(|before| run.edits.get(before)),
+            Some(Edit::Drop | Edit::Emit(_))
+        );
+        if !gone {
+            continue;
+        }
+        let pair = batch.event(index - 1).zip(batch.event(index));
+        let follows = pair.is_some_and(|(before, event)| {
+            let (of, at) = (before.position(), event.position());
+            event.value().is_none()
+                && event.op().is_none()
+                && !event.is_emitted()
+                && (of.commit_lsn, of.index) == (at.commit_lsn, at.index)
+        });
+        if follows {
+            run.edit(index, Edit::Drop);
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Topics of which the names are kept: a plugin may make a topic of each row.
+const TOPICS_MAX: usize = 10_000;

@@ -1,0 +1,35 @@
+//! Builds the plugins that tests use, examples and hostile ones, as core modules with their world
+//! in them. `pgoutput_decoder_tests::guest` finds them.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[path = "../host/build/wasm.rs"]
+mod wasm;
+
+const GUESTS: &[&str] = &["hostile", "mask", "soft-deletes"];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(folder) => {
+            println!("cargo::rustc-env=GUESTS={}", folder.display());
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            println!("cargo::error={message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<PathBuf, String> {
+    let variable = |name: &str| std::env::var_os(name).ok_or(format!("{name} is not set"));
+    let tests = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let root = tests.parent().ok_or("the crate has no parent directory")?;
+    for source in ["examples/plugins", "tests/plugins", "wit/plugin"] {
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    }
+    let folder = root.join("examples/plugins");
+    wasm::compile(root, &folder, GUESTS, &wasm::shared_target(Path::new(&out)))
+}
