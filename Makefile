@@ -12,6 +12,8 @@ CARGO := cargo
 PYTHON := .venv/bin/python
 HOSTS := --package pgoutput-decoder-host --package pgoutput-decoder-python \
 	--package pgoutput-decoder-tests
+# Where the plugins are that tests/build.rs compiles.
+GUESTS := target/component/wasm32-unknown-unknown/component
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
 MEASURED := --rcfile=python/pyproject.toml
@@ -57,6 +59,7 @@ test-host: ## Host, command, sandbox and vectors, beside a throw-away PostgreSQL
 
 .PHONY: test-python
 test-python: python ## The Python package and the README's examples; 95 % of its lines and branches.
+	$(CARGO) build --locked --release $(HOSTS) --lib
 	scripts/postgres run -- $(PYTHON) -m coverage run $(MEASURED) -m pytest python/tests
 	@$(PYTHON) -m coverage combine $(MEASURED) --quiet
 	@$(PYTHON) -m coverage report $(MEASURED)
@@ -121,6 +124,11 @@ vectors: bootstrap ## The score against Debezium's own output.
 .PHONY: bench-quick
 bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
 	$(CARGO) run --locked --release --example boundary
+
+.PHONY: bench-plugins
+bench-plugins: bootstrap ## Nanoseconds an event that plugins cost.
+	$(CARGO) build --locked --release $(HOSTS) --lib
+	$(CARGO) run --locked --release --example boundary -- $(GUESTS)
 
 .PHONY: bench-python
 bench-python: python ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.

@@ -1,6 +1,7 @@
 //! What the sandbox costs: CPU time a change, native and component side by side.
 //!
-//! `cargo run --release -p pgoutput-decoder-host --example boundary`
+//! `cargo run --release -p pgoutput-decoder-host --example boundary`; with a folder of compiled
+//! plugins behind `--`, what those cost.
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -9,11 +10,13 @@
 )]
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use pgoutput_decoder_host::engine::{ColumnFacts, Engine, EngineKind, Facts, RelationFacts};
 use pgoutput_decoder_host::records::TopicTable;
+use pgoutput_decoder_host::{Plugin, Plugins};
 
 /// The largest call the host makes.
 const BATCH_BYTES: usize = 64 << 10;
@@ -24,6 +27,9 @@ const ROUNDS: usize = 11;
 const NOW_US: i64 = 1_795_219_200_000_000;
 
 fn main() {
+    if let Some(folder) = std::env::args().nth(1) {
+        return measure_plugins(Path::new(&folder));
+    }
     println!("ns of CPU time a change, one thread, median of {ROUNDS} rounds\n");
     println!(
         "format    workload                          calls  native  component  ratio  reading"
@@ -66,6 +72,46 @@ fn measure(workload: &Workload, format: &str, batch_bytes: usize, calls: &str) {
     );
 }
 
+/// Prints what plugins cost beside none: decoding and reading are not counted.
+fn measure_plugins(folder: &Path) {
+    println!("ns of CPU time an event beside no plugin, median of {ROUNDS} rounds\n");
+    println!("workload                          plugin                                 ns");
+    let plugin = |name: &str, config: &str| {
+        let plugin = Plugin::file(folder.join(format!("{name}.wasm"))).config(config);
+        Plugins::load(&[plugin], true, |_| {}).unwrap()
+    };
+    let workload = Workload::narrow();
+    let mut bench = Bench::open(EngineKind::Component, &workload, "native");
+    let batches = batches(&workload.frames(), BATCH_BYTES);
+    let mut measured = [
+        ("none", Plugins::load(&[], true, |_| {}).unwrap()),
+        (
+            "soft-deletes: of other tables",
+            plugin("soft_deletes", "deleted_at"),
+        ),
+        (
+            "soft-deletes: filters by a column",
+            plugin("soft_deletes", "paid"),
+        ),
+        (
+            "mask: two columns",
+            plugin("mask", "key=k\npublic.orders.note\npublic.orders.name"),
+        ),
+    ]
+    .map(|(name, plugins)| (name, plugins, Vec::new()));
+    for _ in 0..ROUNDS {
+        for (_, plugins, rounds) in &mut measured {
+            rounds.push(bench.plug_in(&batches, plugins));
+        }
+    }
+    let [none, ..] = &measured;
+    let base = ns_per_change(none.2.clone());
+    for (name, _, rounds) in measured {
+        let ns = ns_per_change(rounds) - base;
+        println!("{:<33} {name:<36} {ns:>6.1}", workload.name);
+    }
+}
+
 /// A decoder that has seen the Relation.
 struct Bench {
     engine: Engine,
@@ -98,6 +144,20 @@ impl Bench {
             black_box(decoded);
         }
         begun.elapsed()
+    }
+
+    /// Time that plugins spend.
+    fn plug_in(&mut self, batches: &[Vec<u8>], plugins: &mut Plugins) -> Duration {
+        let mut spent = Duration::ZERO;
+        for batch in batches {
+            let decoded = self.engine.decode(batch, NOW_US).unwrap();
+            let mut batch = self.topics.read(decoded.records).unwrap();
+            let begun = ThreadTime::now();
+            plugins.apply(&mut batch).unwrap();
+            spent += begun.elapsed();
+            black_box(batch);
+        }
+        spent
     }
 
     /// Time spent reading the records, without decoding.

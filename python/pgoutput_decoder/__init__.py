@@ -18,12 +18,14 @@ from .exceptions import (
     ConfigurationError,
     ConnectionError,
     DecodingError,
+    PluginError,
     PublicationNotFoundError,
     ReplicationError,
     SlotNotFoundError,
     UnrepresentableError,
 )
 from .messages import Column, format_operation, get_table_name, message_to_dict
+from .plugins import Plugin, PluginStatus
 from .status import Status
 from .sync import SyncReader
 from .transactions import Transaction
@@ -39,6 +41,9 @@ __all__ = [
     "Decoder",
     "DecodingError",
     "LogicalReplicationReader",
+    "Plugin",
+    "PluginError",
+    "PluginStatus",
     "PublicationNotFoundError",
     "ReplicationError",
     "ReplicationMessage",

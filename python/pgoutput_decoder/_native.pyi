@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, Unpack, final
 import pyarrow  # type: ignore[import-untyped]
 
 from .messages import Column
+from .plugins import Plugin
 from .status import Status
 from .transactions import Transaction
 from .unchanged import Unchanged
@@ -93,6 +94,7 @@ class _Settings(_Parameters, total=False):
     reconnect_time_max: float | None
     on_undecodable: str
     memory_max_bytes: int | None
+    plugins: Sequence[str | PathLike[str] | Plugin] | None
 
 @final
 class LogicalReplicationReader:
@@ -151,6 +153,8 @@ class LogicalReplicationReader:
         `pgoutput-decoder decode --capture FILE`. The file holds values of rows.
     memory_max_bytes: what the decoder may take; None: 2 GiB. One text takes about four times its
         length.
+    plugins: what messages go through, in this order: each a `Plugin`, or the path of a .wasm, or of
+        a .json that says what a `Plugin` is told.
     create_slot: True makes the slot when connecting if it is missing, and waits for the
         transactions that are open then; the log says which. "temporary" makes one that ends with
         the connection and leaves nothing behind: where that breaks, the reader ends with an error.
@@ -193,6 +197,7 @@ class LogicalReplicationReader:
         reconnect_time_max: float | None = None,
         on_undecodable: str = "stop",
         memory_max_bytes: int | None = None,
+        plugins: Sequence[str | PathLike[str] | Plugin] | None = None,
         **parameters: Unpack[_Parameters],
     ) -> LogicalReplicationReader: ...
     @staticmethod

@@ -12,6 +12,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionError",
     "DecodingError",
+    "PluginError",
     "PublicationNotFoundError",
     "ReplicationError",
     "SlotNotFoundError",
@@ -104,6 +105,29 @@ class DecodingError(ReplicationError):
         self.lsn = lsn
         self.offset = offset
         self.message_type = message_type
+
+
+class PluginError(ReplicationError):
+    """A plugin cannot be used, or failed. Nothing from that message on has been acknowledged.
+
+    `plugin` is its name, or its file where it has not said that yet; `position` and `topic` say at
+    which message it failed, and are None where it was not about one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        plugin: str | None = None,
+        position: str | None = None,
+        topic: str | None = None,
+        sqlstate: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate, hint=hint)
+        self.plugin = plugin
+        self.position = position
+        self.topic = topic
 
 
 class UnrepresentableError(ReplicationError, ValueError):

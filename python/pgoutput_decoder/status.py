@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .plugins import PluginStatus
+
 __all__ = ["Status"]
 
 
@@ -60,6 +62,9 @@ class Status:
 
     parked: int
     """Changes that could not be decoded and were written to a file."""
+
+    plugins: tuple[PluginStatus, ...]
+    """The reader's plugins, in their order; empty before it connects."""
 
     publishes_tables: bool | None
     """Whether the publications have a table: without one nothing comes. None: not known yet."""

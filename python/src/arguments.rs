@@ -1,11 +1,13 @@
 //! What Python passes: checked, and in the host's words.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput_decoder_host::engine::{Engine, EngineKind};
-use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Position};
+use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Plugin, PluginLimits, Position};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
 
@@ -221,6 +223,57 @@ pub(crate) fn option_value(value: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(PyTypeError::new_err(
         "options: values are expected to be str, bool, int, or lists of these",
     ))
+}
+
+/// A path, or what `pgoutput_decoder.Plugin` says.
+pub(crate) fn plugin(value: &Bound<'_, PyAny>) -> PyResult<Plugin> {
+    let py = value.py();
+    if let Ok(path) = value.extract::<PathBuf>() {
+        return Plugin::open(path).map_err(|refused| error::raise(py, &refused));
+    }
+    let Ok(file) = value.getattr(intern!(py, "file")) else {
+        return Err(PyTypeError::new_err(
+            "plugins: expected paths, or objects of pgoutput_decoder.Plugin",
+        ));
+    };
+    let plugin = match file.extract::<PathBuf>() {
+        Ok(path) => Plugin::file(path),
+        Err(_) => Plugin::bytes(file.extract::<Vec<u8>>()?),
+    };
+    let config: String = value.call_method0(intern!(py, "config_text"))?.extract()?;
+    let policy: String = value.getattr(intern!(py, "on_error"))?.extract()?;
+    let policy = policy.parse().map_err(|_| {
+        let expected = "expected \"stop\", \"skip\", \"park\" or \"park:FILE\"";
+        error::configuration("on_error", expected)
+    })?;
+    let mut plugin = plugin.config(&config).on_error(policy);
+    if let Some(hash) = attribute::<String>(value, "sha256")? {
+        plugin = plugin.sha256(&hash);
+    }
+    let known = PluginLimits::default();
+    let time = |name: &str, known| match attribute(value, name)? {
+        Some(time) => seconds(name, time),
+        None => Ok(known),
+    };
+    Ok(plugin.limits(PluginLimits {
+        memory_max_bytes: attribute(value, "memory_max_bytes")?.unwrap_or(known.memory_max_bytes),
+        cpu_max: time("cpu_max", known.cpu_max)?,
+        wall_max: time("wall_max", known.wall_max)?,
+        fuel: attribute(value, "fuel")?,
+        output_max_bytes: attribute(value, "output_max_bytes")?.unwrap_or(known.output_max_bytes),
+        log_lines_max: attribute(value, "log_lines_max")?.unwrap_or(known.log_lines_max),
+    }))
+}
+
+fn attribute<T: for<'a, 'py> FromPyObject<'a, 'py>>(
+    value: &Bound<'_, PyAny>,
+    name: &str,
+) -> PyResult<Option<T>> {
+    let found = value.getattr(name)?;
+    match found.extract() {
+        Ok(found) => Ok(found),
+        Err(_) => Err(error::configuration(name, "not what is expected, nor None")),
+    }
 }
 
 /// A bool, or "temporary".

@@ -17,7 +17,7 @@ use crate::error::{self, Refused};
 use crate::message::ReplicationMessage;
 use crate::reader::{Iteration, LogicalReplicationReader};
 use crate::runtime::{Waiter, set_done_function};
-use crate::session::{Connected, Next, Want, now};
+use crate::session::{Connected, Next, Notice, Want, now};
 use crate::supply::Bounds;
 
 /// Any sleep is long enough for a thread that waits for the interpreter to take it.
@@ -348,12 +348,19 @@ impl Drop for Awaitable {
 /// How often a thread that waits looks for signals, like Ctrl-C.
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
-fn log(py: Python<'_>, notices: Vec<String>) -> PyResult<()> {
-    for notice in notices {
-        let logger = py
-            .import("logging")?
-            .call_method1("getLogger", ("pgoutput_decoder",))?;
-        logger.call_method1("warning", ("%s", notice))?;
+fn log(py: Python<'_>, notices: Vec<Notice>) -> PyResult<()> {
+    for Notice {
+        level,
+        plugin,
+        text,
+    } in notices
+    {
+        let (logger, text) = match plugin {
+            None => ("pgoutput_decoder", text),
+            Some(plugin) => ("pgoutput_decoder.plugin", format!("{plugin}: {text}")),
+        };
+        let logger = py.import("logging")?.call_method1("getLogger", (logger,))?;
+        logger.call_method1(level, ("%s", text))?;
     }
     Ok(())
 }

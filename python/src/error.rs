@@ -13,6 +13,7 @@ import_exception!(pgoutput_decoder.exceptions, ChangesLostError);
 import_exception!(pgoutput_decoder.exceptions, ConfigurationError);
 import_exception!(pgoutput_decoder.exceptions, ConnectionError);
 import_exception!(pgoutput_decoder.exceptions, DecodingError);
+import_exception!(pgoutput_decoder.exceptions, PluginError);
 import_exception!(pgoutput_decoder.exceptions, PublicationNotFoundError);
 import_exception!(pgoutput_decoder.exceptions, ReplicationError);
 import_exception!(pgoutput_decoder.exceptions, SlotNotFoundError);
@@ -80,6 +81,14 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
         Error::Decoding(decoding) => {
             describe(&attributes, decoding)?;
             new::<DecodingError>(py, error, &attributes)
+        }
+        Error::Plugin { plugin, at, .. } => {
+            attributes.set_item("plugin", plugin)?;
+            if let Some((position, topic)) = at {
+                attributes.set_item("position", position.to_string())?;
+                attributes.set_item("topic", topic)?;
+            }
+            new::<PluginError>(py, error, &attributes)
         }
         Error::PublicationNotFound { publication, .. } => {
             attributes.set_item("publication", publication)?;

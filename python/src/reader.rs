@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyWeakrefReference};
 
 use crate::arguments::{
-    Acknowledged, Named, count, decoder_options, decoding, parse_create_slot, parse_lsn,
+    Acknowledged, Named, count, decoder_options, decoding, parse_create_slot, parse_lsn, plugin,
     position_of, seconds, strings, with_password,
 };
 use crate::awaitable::{Awaitable, Purpose};
@@ -192,7 +192,8 @@ impl LogicalReplicationReader {
         temporal="str", uuid="str", options=None, streaming=None, binary=false, two_phase=false,
         origin="any", stash_directory=None, stash_max_bytes=None, create_slot=None,
         start_position=None, reconnect_delay_max=None, reconnect_attempts_max=None,
-        reconnect_time_max=None, on_undecodable="stop", memory_max_bytes=None, **parameters
+        reconnect_time_max=None, on_undecodable="stop", memory_max_bytes=None,
+        plugins=None, **parameters
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -225,6 +226,7 @@ impl LogicalReplicationReader {
         reconnect_time_max: Option<f64>,
         on_undecodable: &str,
         memory_max_bytes: Option<i128>,
+        plugins: Option<Vec<Bound<'_, PyAny>>>,
         parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = publication_name.py();
@@ -292,6 +294,9 @@ impl LogicalReplicationReader {
                 error::configuration("memory_max_bytes", "expected a number of bytes")
             })?;
             config = config.memory_max_bytes(bytes);
+        }
+        for value in plugins.into_iter().flatten() {
+            config = config.plugin(plugin(&value)?);
         }
         if let Some(create) = create_slot {
             config = config.create_slot(parse_create_slot(create)?);

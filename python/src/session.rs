@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{
-    Acknowledger, Config, Error, Event, Lsn, Monitor, Position, State as StreamState, Status,
-    Stopper,
+    Acknowledger, Config, Error, Event, Lsn, Monitor, PluginLine, Position, State as StreamState,
+    Status, Stopper,
 };
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
@@ -81,7 +81,34 @@ struct State {
     waiters: Vec<(u64, Waiter)>,
     waiter_id: u64,
     /// For the log, which only a thread that holds the GIL may write.
-    notices: Vec<String>,
+    notices: Vec<Notice>,
+}
+
+/// A line for the log.
+pub(crate) struct Notice {
+    /// `warning` and so on.
+    pub(crate) level: &'static str,
+    /// The plugin that says so, if one does.
+    pub(crate) plugin: Option<String>,
+    pub(crate) text: String,
+}
+
+impl Notice {
+    fn warning(text: String) -> Self {
+        Self {
+            level: "warning",
+            plugin: None,
+            text,
+        }
+    }
+
+    fn of_plugin(line: &PluginLine) -> Self {
+        Self {
+            level: line.level.name(),
+            plugin: Some(line.plugin.clone()),
+            text: line.text.clone(),
+        }
+    }
 }
 
 /// Where events come from.
@@ -358,7 +385,7 @@ impl Session {
     }
 
     /// What has happened that is worth a line in the log.
-    pub(crate) fn take_notices(&self) -> Vec<String> {
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
         if self.is_inherited() {
             return Vec::new();
         }
@@ -482,8 +509,12 @@ impl Session {
 
     /// Something for the log, which whoever waits for a message writes.
     fn notice(&self, text: &str) {
+        self.note(Notice::warning(text.to_owned()));
+    }
+
+    fn note(&self, notice: Notice) {
         let mut state = self.lock();
-        state.notices.push(text.to_owned());
+        state.notices.push(notice);
         self.announce(state);
     }
 }

@@ -27,6 +27,14 @@ TIMEOUT_S = 20.0
 _numbers = itertools.count(1)
 
 
+def guest(name: str) -> Path:
+    """The file of a plugin in examples/plugins or tests/plugins, which tests/build.rs compiles."""
+    folder = REPOSITORY / "target/component/wasm32-unknown-unknown/component"
+    file = folder / f"{name}.wasm"
+    assert file.is_file(), f"{file} is missing: make test-python builds it"
+    return file
+
+
 def load_postgres() -> ModuleType:
     """tests/postgres.py, which starts servers."""
     folder = str(REPOSITORY / "tests")

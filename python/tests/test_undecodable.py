@@ -55,7 +55,7 @@ async def test_stops_by_default(database: Database) -> None:
         ]
 
 
-@pytest.mark.parametrize("words", ["", "park", "park:", "fail"])
+@pytest.mark.parametrize("words", ["", "parks", "park:", "fail"])
 def test_other_words_are_refused(database: Database, words: str) -> None:
     with pytest.raises(ConfigurationError, match="on_undecodable: expected"):
         database.reader(on_undecodable=words)

@@ -5,7 +5,7 @@ use std::thread;
 
 use pgoutput_decoder_host::{Batch, Config, Stream};
 
-use super::{Phase, Session, Source};
+use super::{Notice, Phase, Session, Source};
 use crate::error::Failure;
 use crate::recording::Recording;
 
@@ -44,11 +44,17 @@ impl Session {
     async fn receive(self: &Arc<Self>, config: Config) {
         let session = Arc::downgrade(self);
         let waiting = session.clone();
+        let logging = session.clone();
         let config = config
             .transaction_ends(true)
             .on_slot_wait(move |wait| {
                 if let Some(session) = waiting.upgrade() {
                     session.notice(&wait.to_string());
+                }
+            })
+            .on_plugin_line(move |line| {
+                if let Some(session) = logging.upgrade() {
+                    session.note(Notice::of_plugin(line));
                 }
             })
             .on_warning(move |text| {
@@ -66,7 +72,7 @@ impl Session {
                 self.stream(&mut stream).await;
                 if let Err(error) = stream.stop().await {
                     let notice = format!("what was acknowledged last will come again: {error}");
-                    self.lock().notices.push(notice);
+                    self.lock().notices.push(Notice::warning(notice));
                 }
             }
             Err(error) => self.failed(Failure::Host(Arc::new(error))),
@@ -123,9 +129,9 @@ impl Session {
         state.acknowledger = Some(stream.acknowledger());
         state.monitor = Some(stream.monitor());
         let ignored = stream.ignored_options().iter();
-        state
-            .notices
-            .extend(ignored.map(|name| format!("option {name} has no meaning here")));
+        state.notices.extend(
+            ignored.map(|name| Notice::warning(format!("option {name} has no meaning here"))),
+        );
         let stopper = stream.stopper();
         if self.is_stopping() {
             stopper.stop();

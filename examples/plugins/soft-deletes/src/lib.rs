@@ -1,5 +1,5 @@
-//! Drops the events of rows that are marked as deleted, by a column that is not null. The
-//! configuration is its name; `deleted_at` where there is none.
+//! Drops the events of rows that are marked as deleted, by a column that is true, or is not null
+//! where it is no boolean. The configuration is its name; `deleted_at` where there is none.
 
 use std::cell::RefCell;
 
@@ -46,7 +46,7 @@ impl Guest for SoftDeletes {
 
     fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
         let verdict = |row: &Row| match row.values.as_slice() {
-            [Value::Null | Value::Unchanged] | [] => Verdict::Keep,
+            [Value::Null | Value::Unchanged | Value::Boolean(false)] | [] => Verdict::Keep,
             _ => Verdict::Drop,
         };
         rows.iter().map(verdict).collect()
