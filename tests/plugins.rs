@@ -231,6 +231,30 @@ fn events_that_take_anothers_place_have_places_of_their_own() {
 }
 
 #[test]
+fn an_event_in_another_topic_is_the_same_but_for_that() {
+    for format in [NATIVE, DEBEZIUM] {
+        let plain = made(format, &[]);
+        let routed = made(format, &[hostile("route"), hostile("keep")]);
+        assert_eq!(plain.events.len(), routed.events.len());
+        for (one, other) in plain.events.iter().zip(&routed.events) {
+            let changed = one.op().is_some();
+            assert_eq!(other.topic().name == "elsewhere", changed);
+            let of = |event: &Event| {
+                let topic = event.topic();
+                let about = (topic.table.clone(), topic.columns.clone(), event.op());
+                let texts = [event.key(), event.value(), event.after(), event.before()];
+                (
+                    about,
+                    texts.map(|text| text.map(str::to_owned)),
+                    event.position(),
+                )
+            };
+            assert_eq!(of(one), of(other));
+        }
+    }
+}
+
+#[test]
 fn tombstones_go_where_their_events_go() {
     let is_tombstone = |event: &&Event| event.value().is_none();
     let plain = made(DEBEZIUM, &[]);
@@ -263,6 +287,7 @@ const FAILURES: &[(&str, &str)] = &[
     ("liar-index", "there is no column 9999"),
     ("liar-json", "a payload that is no JSON"),
     ("liar-topic", "an event without a topic"),
+    ("route-nowhere", "an event without a topic"),
     ("fail", "it says: this one will not do"),
 ];
 

@@ -9,7 +9,7 @@ use pgoutput_decoder_host::engine::{Engine, EngineKind};
 
 use super::failure::Failure;
 use super::json_lines::JsonLines;
-use super::{Format, options};
+use super::{Format, options, plugins};
 
 /// What `decode` is told.
 #[derive(Args)]
@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Keys, values and headers with their Kafka Connect schemas, whatever the options say
     #[arg(long)]
     schemas: bool,
+    /// A plugin, a .wasm, that events go through; or a .json that says how; may be repeated
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
     /// The sandboxed decoder, or the same code linked in
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t = Which::Component)]
     engine: Which,
@@ -74,7 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         #[cfg(feature = "native")]
         Which::Native => EngineKind::Native,
     };
-    let mut engine = Engine::open(kind, &decoder_options(arguments)?)?;
+    let options = decoder_options(arguments)?;
+    let mut engine = Engine::open(kind, &options)?;
+    let native = options
+        .iter()
+        .any(|(name, value)| name == "format" && value == "native");
+    let mut plugins = plugins::load(&arguments.plugin, native)?;
     let capture = Capture::open(&arguments.capture)?;
     let catalog = match &arguments.catalog {
         Some(catalog) => Catalog::open(catalog)?,
@@ -87,12 +95,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut lines = JsonLines::default();
     let mut buffer = Vec::new();
     // An error comes after all that could be decoded before it, and so is written after it.
-    while let Some(batch) = replay.next_batch()? {
+    while let Some(mut batch) = replay.next_batch()? {
+        let passed_over = plugins.apply(&mut batch);
         for event in batch.events() {
             lines.write(&mut buffer, &event);
         }
         stdout.write_all(&buffer)?;
         buffer.clear();
+        plugins::warn(&passed_over?);
     }
     stdout.flush()?;
     Ok(())

@@ -7,6 +7,7 @@ mod doctor;
 mod failure;
 mod json_lines;
 mod options;
+mod plugins;
 mod pretty;
 mod protocol;
 mod resume;

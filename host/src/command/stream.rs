@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Plugin, PluginLine, Stream};
+use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Plugin, Stream};
 
 use super::connection::Connection;
 use super::failure::Failure;
@@ -14,8 +14,7 @@ use super::pretty::Pretty;
 use super::protocol::Protocol;
 use super::resume::Resume;
 use super::signals::Signals;
-use super::terminal::Style;
-use super::{Format, options, slot, terminal};
+use super::{Format, options, plugins, slot, terminal};
 
 /// What `stream` is told.
 #[derive(Args)]
@@ -140,8 +139,8 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         config = config.option(name, value);
     }
     let mut stream = config
-        .on_warning(warn)
-        .on_plugin_line(show_line)
+        .on_warning(terminal::warn)
+        .on_plugin_line(plugins::show_line)
         .connect()
         .await
         .map_err(not_started)?;
@@ -183,29 +182,6 @@ fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
         std::process::exit(INTERRUPTED);
     });
     Ok(())
-}
-
-/// Writes what needs somebody's attention to stderr.
-fn warn(text: &str) {
-    let style = Style::of(&io::stderr());
-    let text = terminal::printable(text);
-    // A warning nobody can read is no reason to stop.
-    let _ = writeln!(io::stderr().lock(), "{}: {text}", style.yellow("warning"));
-}
-
-/// Writes what a plugin logs to stderr.
-fn show_line(line: &PluginLine) {
-    let style = Style::of(&io::stderr());
-    let (plugin, text) = (
-        terminal::printable(&line.plugin),
-        terminal::printable(&line.text),
-    );
-    let level = line.level.name();
-    let _ = writeln!(
-        io::stderr().lock(),
-        "{}: {plugin}: {text}",
-        style.yellow(level)
-    );
 }
 
 /// Writes a line to stderr at every SIGUSR1, where there is such a signal.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::env;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 /// Colours, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,14 @@ fn char_columns(c: char) -> usize {
         | '\u{F900}'..='\u{FAFF}' | '\u{FE30}'..='\u{FE6F}' | '\u{FF00}'..='\u{FF60}'
         | '\u{FFE0}'..='\u{FFE6}' | '\u{1F300}'..='\u{1FAFF}' | '\u{20000}'..='\u{3FFFD}');
     1 + usize::from(wide)
+}
+
+/// Writes what needs somebody's attention to stderr.
+pub(crate) fn warn(text: &str) {
+    let style = Style::of(&io::stderr());
+    let text = printable(text);
+    // A warning nobody can read is no reason to stop.
+    let _ = writeln!(io::stderr().lock(), "{}: {text}", style.yellow("warning"));
 }
 
 #[cfg(test)]

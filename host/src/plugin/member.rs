@@ -15,8 +15,8 @@ use crate::undecodable::OnUndecodable;
 use super::log::Log;
 use super::relation::Selected;
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
-    Change, Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, Selection,
-    ValueParam, Verdict,
+    Change, Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, ValueParam,
+    Verdict, Wanted,
 };
 use super::sandbox::{Instance, Program, State};
 use super::value::json;
@@ -37,8 +37,10 @@ pub(super) struct Member {
     /// By the topic's address, which the selection keeps from being used again.
     relations: HashMap<usize, Arc<Selected>>,
     relation_id: u32,
-    /// Topics it emits to, by name.
-    topics: HashMap<String, Arc<Topic>>,
+    /// Topics that it named, by the address of the one they are like.
+    topics: HashMap<(usize, String), Arc<Topic>>,
+    /// What a topic is like that it emits to.
+    no_table: Arc<Topic>,
     /// The last event that it let through: see [`Batch::edit`].
     last: Option<Position>,
 }
@@ -84,6 +86,15 @@ impl Member {
             relations: HashMap::new(),
             relation_id: 0,
             topics: HashMap::new(),
+            no_table: Arc::new(Topic {
+                id: 0,
+                name: String::new(),
+                relation_oid: 0,
+                schema: String::new(),
+                table: String::new(),
+                headers: "{}".to_owned(),
+                columns: Vec::new(),
+            }),
             last: None,
         })
     }
@@ -358,7 +369,7 @@ impl Member {
         let id = self.relation_id;
         let selected = self
             .select(topic, id)
-            .and_then(|selection| Selected::new(topic, id, selection, self.native))
+            .and_then(|wanted| Selected::new(topic, id, wanted, self.native))
             .map_err(|error| Failed {
                 plugin: self.name.clone(),
                 at: None,
@@ -370,13 +381,14 @@ impl Member {
         let selected = Arc::new(selected);
         if self.relations.len() >= TOPICS_MAX {
             self.relations.clear();
+            self.topics.clear();
         }
         self.relations
             .insert(Arc::as_ptr(topic).addr(), Arc::clone(&selected));
         Ok(selected)
     }
 
-    fn select(&mut self, topic: &Topic, id: u32) -> Result<Selection, PluginError> {
+    fn select(&mut self, topic: &Topic, id: u32) -> Result<Option<Wanted>, PluginError> {
         let columns: Vec<_> = topic
             .columns
             .iter()
@@ -395,9 +407,9 @@ impl Member {
             table: &topic.table,
             columns: &columns,
         };
-        let selection = self.call(0, |guest, store| guest.call_select(store, relation))?;
+        let wanted = self.call(0, |guest, store| guest.call_select(store, relation))?;
         self.asked.insert(id);
-        Ok(selection)
+        Ok(wanted)
     }
 
     /// What becomes of an event.
@@ -420,6 +432,13 @@ impl Member {
                 self.status().changed += 1;
                 Edit::Replace(payload.to_owned())
             }
+            Verdict::Route(topic) => {
+                if topic.is_empty() {
+                    return Err(answer("an event without a topic"));
+                }
+                self.status().changed += 1;
+                Edit::Route(self.topic_of(&of.topic, topic))
+            }
             Verdict::Emit(emissions) => {
                 let emitted = self.emitted(emissions)?;
                 self.status().emitted += count(emitted.len());
@@ -439,6 +458,7 @@ impl Member {
             },
         };
         let mut emitted = Vec::with_capacity(emissions.len());
+        let no_table = Arc::clone(&self.no_table);
         for emission in emissions {
             if emission.topic.is_empty() {
                 return Err(answer("an event without a topic"));
@@ -447,25 +467,22 @@ impl Member {
                 key: checked(emission.key, "key")?,
                 value: checked(emission.payload, "payload")?,
                 headers: headers_json(&emission.headers),
-                topic: self.topic(emission.topic),
+                topic: self.topic_of(&no_table, emission.topic),
             });
         }
         Ok(emitted)
     }
 
-    fn topic(&mut self, name: String) -> Arc<Topic> {
+    /// A topic that is like another but for its name.
+    fn topic_of(&mut self, like: &Arc<Topic>, name: String) -> Arc<Topic> {
         if self.topics.len() >= TOPICS_MAX {
             self.topics.clear();
         }
-        let topic = self.topics.entry(name).or_insert_with_key(|name| {
+        let key = (Arc::as_ptr(like).addr(), name);
+        let topic = self.topics.entry(key).or_insert_with_key(|(_, name)| {
             Arc::new(Topic {
-                id: 0,
                 name: name.clone(),
-                relation_oid: 0,
-                schema: String::new(),
-                table: String::new(),
-                headers: "{}".to_owned(),
-                columns: Vec::new(),
+                ..Topic::clone(like)
             })
         });
         Arc::clone(topic)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::records::{Event, Members, Topic, unescaped};
 
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
-    Operation, Operations, Row as RowParam, Selection, ValueParam, ValueResult, Wanted,
+    Operation, Operations, Row as RowParam, ValueParam, ValueResult, Wanted,
 };
 use super::value::{Kind, Value};
 use super::{PluginError, answer};
@@ -16,19 +16,12 @@ pub(super) struct Selected {
     pub(super) topic: Arc<Topic>,
     pub(super) id: u32,
     operations: Operations,
-    what: What,
+    /// For each of the relation's columns its place among the wanted ones.
+    places: Vec<Option<usize>>,
+    count: usize,
+    old: bool,
+    payload: bool,
     kinds: Vec<Kind>,
-}
-
-enum What {
-    Nothing,
-    Columns {
-        /// For each of the relation's columns its place among the wanted ones.
-        places: Vec<Option<usize>>,
-        count: usize,
-        old: bool,
-    },
-    Payload,
 }
 
 /// The rows of a call, before they have their form.
@@ -44,6 +37,7 @@ struct Row<'a> {
     /// Which of the values are its.
     values: Range<usize>,
     old: Range<usize>,
+    key: Option<&'a str>,
     payload: Option<&'a str>,
 }
 
@@ -57,6 +51,7 @@ impl Rows<'_> {
             commit_us: row.commit_us,
             values: part(&row.values),
             old: part(&row.old),
+            key: row.key,
             payload: row.payload,
         };
         self.rows.iter().map(row).collect()
@@ -72,39 +67,32 @@ impl Selected {
     pub(super) fn new(
         topic: &Arc<Topic>,
         id: u32,
-        selection: Selection,
+        wanted: Option<Wanted>,
         native: bool,
     ) -> Result<Self, PluginError> {
-        let (operations, what) = match selection {
-            Selection::None => (Operations::empty(), What::Nothing),
-            Selection::Payload(operations) => (operations, What::Payload),
-            Selection::Columns(Wanted {
-                operations,
-                columns,
-                old,
-            }) => {
-                let mut places = vec![None; topic.columns.len()];
-                for (place, column) in columns.iter().enumerate() {
-                    let index = usize::try_from(*column).unwrap_or(usize::MAX);
-                    match places.get_mut(index) {
-                        Some(free @ None) => *free = Some(place),
-                        Some(_) => return Err(answer(format!("column {index} is wanted twice"))),
-                        None => return Err(answer(format!("there is no column {index}"))),
-                    }
-                }
-                let count = columns.len();
-                (operations, What::Columns { places, count, old })
+        let wanted = wanted.unwrap_or(Wanted {
+            operations: Operations::empty(),
+            columns: Vec::new(),
+            old: false,
+            payload: false,
+        });
+        let mut places = vec![None; topic.columns.len()];
+        for (place, column) in wanted.columns.iter().enumerate() {
+            let index = usize::try_from(*column).unwrap_or(usize::MAX);
+            match places.get_mut(index) {
+                Some(free @ None) => *free = Some(place),
+                Some(_) => return Err(answer(format!("column {index} is wanted twice"))),
+                None => return Err(answer(format!("there is no column {index}"))),
             }
-        };
+        }
         let kinds = topic.columns.iter().map(|column| Kind::of(column, native));
         Ok(Self {
             id,
-            operations,
-            what: if operations == Operations::empty() {
-                What::Nothing
-            } else {
-                what
-            },
+            operations: wanted.operations,
+            places,
+            count: wanted.columns.len(),
+            old: wanted.old,
+            payload: wanted.payload,
             kinds: kinds.collect(),
             topic: Arc::clone(topic),
         })
@@ -112,7 +100,7 @@ impl Selected {
 
     /// Whether some of its events are wanted.
     pub(super) fn wants_some(&self) -> bool {
-        !matches!(self.what, What::Nothing)
+        self.operations != Operations::empty()
     }
 
     /// Whether this one is.
@@ -132,7 +120,8 @@ impl Selected {
                 commit_us: event.commit_ts_us(),
                 values: of_new,
                 old: of_old,
-                payload: event.value().filter(|_| matches!(self.what, What::Payload)),
+                key: event.key().filter(|_| self.payload),
+                payload: event.value().filter(|_| self.payload),
             }
         };
         let rows = events.iter().map(row).collect();
@@ -147,42 +136,32 @@ impl Selected {
         operation: Operation,
         values: &mut Vec<Value<'a>>,
     ) -> (Range<usize>, Range<usize>) {
-        let nothing = values.len()..values.len();
-        let What::Columns { places, count, old } = &self.what else {
-            return (nothing.clone(), nothing);
-        };
         let is_deleted = operation == Operation::Delete;
         let (new, before) = if is_deleted {
             (event.before(), None)
         } else {
-            (event.after(), event.before().filter(|_| *old))
+            (event.after(), event.before().filter(|_| self.old))
         };
         let mut read = |object: Option<&'a str>| {
             let start = values.len();
             if let Some(object) = object.filter(|object| object.starts_with('{')) {
-                self.read(object, places, *count, values);
+                self.read(object, values);
             }
             start..values.len()
         };
         let (of_new, of_old) = (read(new), read(before));
         if !is_deleted {
             let of_new = values.get_mut(of_new.clone()).unwrap_or_default();
-            hide_unchanged(event, places, of_new);
+            hide_unchanged(event, &self.places, of_new);
         }
         (of_new, of_old)
     }
 
     /// Reads the wanted members of an object; those that are not there are unchanged.
-    fn read<'a>(
-        &self,
-        object: &'a str,
-        places: &[Option<usize>],
-        count: usize,
-        values: &mut Vec<Value<'a>>,
-    ) {
+    fn read<'a>(&self, object: &'a str, values: &mut Vec<Value<'a>>) {
         let start = values.len();
-        values.resize(start + count, Value::Unchanged);
-        let mut left = count;
+        values.resize(start + self.count, Value::Unchanged);
+        let mut left = self.count;
         let mut next = 0;
         for (name, range) in Members::of(object) {
             if left == 0 {
@@ -193,7 +172,7 @@ impl Selected {
                 continue;
             };
             next = index + 1;
-            let Some(Some(place)) = places.get(index) else {
+            let Some(Some(place)) = self.places.get(index) else {
                 continue;
             };
             let kind = self.kinds.get(index).copied().unwrap_or(Kind::Other);

@@ -26,18 +26,15 @@ pub(crate) struct Wasi {
     printed: [Vec<u8>; 2],
 }
 
-struct Input;
-struct Stream;
-struct Descriptor;
-struct Failure;
-struct Pollable;
-struct Terminal;
+/// Every resource there is: one type, as `define_unknown_imports_as_traps` has it, which cannot tell
+/// the resources of an interface from those it has of another.
+type Handle = Resource<()>;
 
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
 enum StreamError {
     #[component(name = "last-operation-failed")]
-    LastOperationFailed(Resource<Failure>),
+    LastOperationFailed(Handle),
     #[component(name = "closed")]
     Closed,
 }
@@ -107,80 +104,96 @@ impl Wasi {
     }
 }
 
+/// The interfaces a component imports, under the names that have its version of WASI in them.
+struct Names(Vec<String>);
+
+impl Names {
+    fn of_imports(component: &Component) -> Self {
+        let world = component.component_type();
+        let names = world.imports(component.engine());
+        Self(names.map(|(name, _)| name.to_owned()).collect())
+    }
+
+    /// The name by which it imports the interface; that without a version where it does not.
+    fn of<'a>(&'a self, interface: &'a str) -> &'a str {
+        let versions = |name: &&String| {
+            let version = name.strip_prefix(interface);
+            version.is_some_and(|version| version.starts_with("@0.2."))
+        };
+        self.0
+            .iter()
+            .find(versions)
+            .map_or(interface, String::as_str)
+    }
+}
+
 /// Adds what the component may look for.
 pub(super) fn add(linker: &mut Linker<State>, component: &Component) -> Result<()> {
-    add_io(linker)?;
-    add_program(linker)?;
-    add_clocks(linker)?;
-    add_random(linker)?;
-    add_files(linker)?;
+    let names = Names::of_imports(component);
+    add_io(linker, &names)?;
+    add_program(linker, &names)?;
+    add_clocks(linker, &names)?;
+    add_random(linker, &names)?;
+    add_files(linker, &names)?;
     linker.define_unknown_imports_as_traps(component)
 }
 
-fn add_io(linker: &mut Linker<State>) -> Result<()> {
-    let mut on = linker.instance("wasi:io/error@0.2.0")?;
-    resource::<Failure>(&mut on, "error")?;
+fn add_io(linker: &mut Linker<State>, names: &Names) -> Result<()> {
+    let mut on = linker.instance(names.of("wasi:io/error"))?;
+    resource(&mut on, "error")?;
     answer(
         &mut on,
         "[method]error.to-debug-string",
-        |_, (_error,): (Resource<Failure>,)| Ok((String::new(),)),
+        |_, (_error,): (Handle,)| Ok((String::new(),)),
     )?;
 
-    let mut on = linker.instance("wasi:io/poll@0.2.0")?;
-    resource::<Pollable>(&mut on, "pollable")?;
+    let mut on = linker.instance(names.of("wasi:io/poll"))?;
+    resource(&mut on, "pollable")?;
     answer(
         &mut on,
         "[method]pollable.ready",
-        |_, (_pollable,): (Resource<Pollable>,)| Ok((true,)),
+        |_, (_pollable,): (Handle,)| Ok((true,)),
     )?;
     answer(
         &mut on,
         "[method]pollable.block",
-        |_, (_pollable,): (Resource<Pollable>,)| Ok(()),
+        |_, (_pollable,): (Handle,)| Ok(()),
     )?;
-    answer(
-        &mut on,
-        "poll",
-        |_, (pollables,): (Vec<Resource<Pollable>>,)| {
-            let count = u32::try_from(pollables.len())?;
-            Ok(((0..count).collect::<Vec<u32>>(),))
-        },
-    )?;
+    answer(&mut on, "poll", |_, (pollables,): (Vec<Handle>,)| {
+        let count = u32::try_from(pollables.len())?;
+        Ok(((0..count).collect::<Vec<u32>>(),))
+    })?;
 
-    let mut on = linker.instance("wasi:io/streams@0.2.0")?;
-    resource::<Input>(&mut on, "input-stream")?;
-    resource::<Stream>(&mut on, "output-stream")?;
+    let mut on = linker.instance(names.of("wasi:io/streams"))?;
+    resource(&mut on, "input-stream")?;
+    resource(&mut on, "output-stream")?;
     for name in ["read", "blocking-read"] {
         let name = format!("[method]input-stream.{name}");
-        answer(
-            &mut on,
-            &name,
-            |_, (_stream, _length): (Resource<Input>, u64)| {
-                Ok((Err::<Vec<u8>, _>(StreamError::Closed),))
-            },
-        )?;
+        answer(&mut on, &name, |_, (_stream, _length): (Handle, u64)| {
+            Ok((Err::<Vec<u8>, _>(StreamError::Closed),))
+        })?;
     }
     answer(
         &mut on,
         "[method]input-stream.subscribe",
-        |_, (_stream,): (Resource<Input>,)| Ok((Resource::<Pollable>::new_own(0),)),
+        |_, (_stream,): (Handle,)| Ok((Handle::new_own(0),)),
     )?;
     answer(
         &mut on,
         "[method]output-stream.subscribe",
-        |_, (_stream,): (Resource<Stream>,)| Ok((Resource::<Pollable>::new_own(0),)),
+        |_, (_stream,): (Handle,)| Ok((Handle::new_own(0),)),
     )?;
     answer(
         &mut on,
         "[method]output-stream.check-write",
-        |_, (_stream,): (Resource<Stream>,)| Ok((Ok::<_, StreamError>(WRITE_MAX_BYTES),)),
+        |_, (_stream,): (Handle,)| Ok((Ok::<_, StreamError>(WRITE_MAX_BYTES),)),
     )?;
     for name in ["write", "blocking-write-and-flush"] {
         let name = format!("[method]output-stream.{name}");
         answer(
             &mut on,
             &name,
-            |state, (stream, bytes): (Resource<Stream>, Vec<u8>)| {
+            |state, (stream, bytes): (Handle, Vec<u8>)| {
                 let level = if stream.rep() == STDERR {
                     PluginLevel::Warning
                 } else {
@@ -195,15 +208,15 @@ fn add_io(linker: &mut Linker<State>) -> Result<()> {
     }
     for name in ["flush", "blocking-flush"] {
         let name = format!("[method]output-stream.{name}");
-        answer(&mut on, &name, |_, (_stream,): (Resource<Stream>,)| {
+        answer(&mut on, &name, |_, (_stream,): (Handle,)| {
             Ok((Ok::<(), StreamError>(()),))
         })?;
     }
     Ok(())
 }
 
-fn add_program(linker: &mut Linker<State>) -> Result<()> {
-    let mut on = linker.instance("wasi:cli/environment@0.2.0")?;
+fn add_program(linker: &mut Linker<State>, names: &Names) -> Result<()> {
+    let mut on = linker.instance(names.of("wasi:cli/environment"))?;
     answer(&mut on, "get-environment", |_, ()| {
         Ok((Vec::<(String, String)>::new(),))
     })?;
@@ -211,7 +224,7 @@ fn add_program(linker: &mut Linker<State>) -> Result<()> {
         Ok((Vec::<String>::new(),))
     })?;
     answer(&mut on, "initial-cwd", |_, ()| Ok((None::<String>,)))?;
-    let mut on = linker.instance("wasi:cli/exit@0.2.0")?;
+    let mut on = linker.instance(names.of("wasi:cli/exit"))?;
     answer(
         &mut on,
         "exit",
@@ -220,15 +233,15 @@ fn add_program(linker: &mut Linker<State>) -> Result<()> {
         },
     )?;
     linker
-        .instance("wasi:cli/stdin@0.2.0")?
-        .func_wrap("get-stdin", |_, ()| Ok((Resource::<Input>::new_own(0),)))?;
+        .instance(names.of("wasi:cli/stdin"))?
+        .func_wrap("get-stdin", |_, ()| Ok((Handle::new_own(0),)))?;
     for (name, function, stream) in [
-        ("wasi:cli/stdout@0.2.0", "get-stdout", STDOUT),
-        ("wasi:cli/stderr@0.2.0", "get-stderr", STDERR),
+        ("wasi:cli/stdout", "get-stdout", STDOUT),
+        ("wasi:cli/stderr", "get-stderr", STDERR),
     ] {
-        linker.instance(name)?.func_wrap(function, move |_, ()| {
-            Ok((Resource::<Stream>::new_own(stream),))
-        })?;
+        linker
+            .instance(names.of(name))?
+            .func_wrap(function, move |_, ()| Ok((Handle::new_own(stream),)))?;
     }
     for (part, kind) in [
         ("stdin", "input"),
@@ -237,27 +250,27 @@ fn add_program(linker: &mut Linker<State>) -> Result<()> {
     ] {
         let kind = format!("terminal-{kind}");
         if part != "stderr" {
-            let mut on = linker.instance(&format!("wasi:cli/{kind}@0.2.0"))?;
-            on.resource(&kind, ResourceType::host::<Terminal>(), |_, _| Ok(()))?;
+            let mut on = linker.instance(names.of(&format!("wasi:cli/{kind}")))?;
+            resource(&mut on, &kind)?;
         }
-        let mut on = linker.instance(&format!("wasi:cli/terminal-{part}@0.2.0"))?;
+        let mut on = linker.instance(names.of(&format!("wasi:cli/terminal-{part}")))?;
         answer(&mut on, &format!("get-terminal-{part}"), |_, ()| {
-            Ok((None::<Resource<Terminal>>,))
+            Ok((None::<Handle>,))
         })?;
     }
     Ok(())
 }
 
-fn add_clocks(linker: &mut Linker<State>) -> Result<()> {
-    let mut on = linker.instance("wasi:clocks/monotonic-clock@0.2.0")?;
+fn add_clocks(linker: &mut Linker<State>, names: &Names) -> Result<()> {
+    let mut on = linker.instance(names.of("wasi:clocks/monotonic-clock"))?;
     answer(&mut on, "now", |state, ()| Ok((state.wasi.monotonic(),)))?;
     answer(&mut on, "resolution", |_, ()| Ok((1_000_u64,)))?;
     for name in ["subscribe-instant", "subscribe-duration"] {
         answer(&mut on, name, |_, (_when,): (u64,)| {
-            Ok((Resource::<Pollable>::new_own(0),))
+            Ok((Handle::new_own(0),))
         })?;
     }
-    let mut on = linker.instance("wasi:clocks/wall-clock@0.2.0")?;
+    let mut on = linker.instance(names.of("wasi:clocks/wall-clock"))?;
     answer(&mut on, "now", |state, ()| Ok((state.wasi.datetime(),)))?;
     let resolution = Datetime {
         seconds: 0,
@@ -267,7 +280,7 @@ fn add_clocks(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-fn add_random(linker: &mut Linker<State>) -> Result<()> {
+fn add_random(linker: &mut Linker<State>, names: &Names) -> Result<()> {
     for (name, bytes, number) in [
         ("random", "get-random-bytes", "get-random-u64"),
         (
@@ -276,31 +289,31 @@ fn add_random(linker: &mut Linker<State>) -> Result<()> {
             "get-insecure-random-u64",
         ),
     ] {
-        let mut on = linker.instance(&format!("wasi:random/{name}@0.2.0"))?;
+        let mut on = linker.instance(names.of(&format!("wasi:random/{name}")))?;
         answer(&mut on, bytes, |state, (length,): (u64,)| {
             Ok((state.wasi.random_bytes(length)?,))
         })?;
         answer(&mut on, number, |state, ()| Ok((state.wasi.random(),)))?;
     }
-    let mut on = linker.instance("wasi:random/insecure-seed@0.2.0")?;
+    let mut on = linker.instance(names.of("wasi:random/insecure-seed"))?;
     answer(&mut on, "insecure-seed", |state, ()| {
         Ok(((state.wasi.random(), state.wasi.random()),))
     })?;
     Ok(())
 }
 
-fn add_files(linker: &mut Linker<State>) -> Result<()> {
-    let mut on = linker.instance("wasi:filesystem/types@0.2.0")?;
-    resource::<Descriptor>(&mut on, "descriptor")?;
-    let mut on = linker.instance("wasi:filesystem/preopens@0.2.0")?;
+fn add_files(linker: &mut Linker<State>, names: &Names) -> Result<()> {
+    let mut on = linker.instance(names.of("wasi:filesystem/types"))?;
+    resource(&mut on, "descriptor")?;
+    let mut on = linker.instance(names.of("wasi:filesystem/preopens"))?;
     answer(&mut on, "get-directories", |_, ()| {
-        Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
+        Ok((Vec::<(Handle, String)>::new(),))
     })?;
     Ok(())
 }
 
-fn resource<R: 'static>(on: &mut LinkerInstance<'_, State>, name: &str) -> Result<()> {
-    on.resource(name, ResourceType::host::<R>(), |_, _| Ok(()))
+fn resource(on: &mut LinkerInstance<'_, State>, name: &str) -> Result<()> {
+    on.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))
 }
 
 /// A function that looks at the instance's state alone.

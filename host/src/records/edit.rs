@@ -23,6 +23,8 @@ pub(crate) enum Edit {
     },
     /// Another value, as JSON.
     Replace(String),
+    /// Another topic.
+    Route(Arc<Topic>),
     /// These in its place.
     Emit(Vec<Emitted>),
 }
@@ -154,6 +156,7 @@ impl Records {
                 event.source = nothing;
                 event.unchanged = 0..0;
             }
+            Edit::Route(topic) => event.topic = self.topic_index(topic),
             Edit::Emit(emitted) => {
                 for emitted in emitted {
                     self.emit(event.of_its_transaction(), emitted, last);
@@ -165,19 +168,22 @@ impl Records {
     }
 
     fn emit(&mut self, mut event: EventHeader, emitted: Emitted, last: &mut Option<Position>) {
-        let known = self
-            .topics
-            .iter()
-            .position(|topic| Arc::ptr_eq(topic, &emitted.topic));
-        event.topic = known.unwrap_or_else(|| {
-            self.topics.push(emitted.topic);
-            self.topics.len() - 1
-        });
+        event.topic = self.topic_index(emitted.topic);
         event.key = self.append(emitted.key.as_deref().unwrap_or_default());
         event.value = self.append(emitted.value.as_deref().unwrap_or_default());
         event.headers = self.append(&emitted.headers);
         event.flags |= OWN_HEADERS;
         self.push(event, last);
+    }
+
+    fn topic_index(&mut self, topic: Arc<Topic>) -> usize {
+        let mut known = self.topics.iter();
+        known
+            .position(|known| Arc::ptr_eq(known, &topic))
+            .unwrap_or_else(|| {
+                self.topics.push(topic);
+                self.topics.len() - 1
+            })
     }
 
     /// Events of one change count up, whatever came of those before.

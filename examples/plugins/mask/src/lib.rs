@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use exports::pgoutput::plugin::transform::{
-    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Selection, Value,
-    Verdict, Wanted,
+    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict,
+    Wanted,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -59,7 +59,7 @@ impl Guest for Mask {
         Ok(())
     }
 
-    fn select(relation: Relation) -> Selection {
+    fn select(relation: Relation) -> Option<Wanted> {
         STATE.with_borrow_mut(|state| {
             let of = format!("{}.{}.", relation.schema, relation.table);
             let masked = |name: &str| {
@@ -72,13 +72,14 @@ impl Guest for Mask {
                 .map(|(_, index)| index)
                 .collect();
             if columns.is_empty() {
-                return Selection::None;
+                return None;
             }
             state.relations.insert(relation.id, columns.clone());
-            Selection::Columns(Wanted {
+            Some(Wanted {
                 operations: Operations::all(),
                 columns,
                 old: true,
+                payload: false,
             })
         })
     }

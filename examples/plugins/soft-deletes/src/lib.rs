@@ -4,8 +4,7 @@
 use std::cell::RefCell;
 
 use exports::pgoutput::plugin::transform::{
-    Commit, Description, Emission, Guest, Operations, Relation, Row, Selection, Value, Verdict,
-    Wanted,
+    Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict, Wanted,
 };
 
 wit_bindgen::generate!({ path: "../../../wit/plugin", world: "plugin" });
@@ -32,16 +31,16 @@ impl Guest for SoftDeletes {
         Ok(())
     }
 
-    fn select(relation: Relation) -> Selection {
+    fn select(relation: Relation) -> Option<Wanted> {
         let name = COLUMN.with_borrow(Clone::clone);
-        match relation.columns.iter().position(|column| column.name == name) {
-            None => Selection::None,
-            Some(column) => Selection::Columns(Wanted {
-                operations: Operations::CREATE | Operations::READ | Operations::UPDATE,
-                columns: vec![column as u32],
-                old: false,
-            }),
-        }
+        let mut columns = relation.columns.iter().zip(0..);
+        let (_, index) = columns.find(|(column, _)| column.name == name)?;
+        Some(Wanted {
+            operations: Operations::CREATE | Operations::READ | Operations::UPDATE,
+            columns: vec![index],
+            old: false,
+            payload: false,
+        })
     }
 
     fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use exports::pgoutput::plugin::transform::{
-    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Selection, Value,
-    Verdict, Wanted,
+    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict,
+    Wanted,
 };
 use pgoutput::plugin::log::{Level, log};
 
@@ -41,7 +41,7 @@ impl Guest for Hostile {
         Ok(())
     }
 
-    fn select(relation: Relation) -> Selection {
+    fn select(relation: Relation) -> Option<Wanted> {
         let columns = relation.columns.iter().zip(0..);
         let mut columns: Vec<u32> = columns.map(|(_, index)| index).take(1).collect();
         match WORD.with_borrow(Clone::clone).as_str() {
@@ -50,10 +50,11 @@ impl Guest for Hostile {
             "trap-select" => panic!("select"),
             _ => {}
         }
-        Selection::Columns(Wanted {
+        Some(Wanted {
             operations: Operations::all(),
             columns,
             old: false,
+            payload: false,
         })
     }
 
@@ -113,6 +114,8 @@ fn be(word: &str) -> Verdict {
         "fail" => Verdict::Fail("this one will not do".to_owned()),
         "emit" => Verdict::Emit(vec![emission("a"), emission("b"), emission("a")]),
         "drop" => Verdict::Drop,
+        "route" => Verdict::Route("elsewhere".to_owned()),
+        "route-nowhere" => Verdict::Route(String::new()),
         _ => Verdict::Keep,
     }
 }
