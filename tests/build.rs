@@ -7,7 +7,14 @@ use std::process::ExitCode;
 #[path = "../host/build/wasm.rs"]
 mod wasm;
 
-const GUESTS: &[&str] = &["hostile", "mask", "soft-deletes"];
+const GUESTS: &[&str] = &[
+    "flatten",
+    "hostile",
+    "mask",
+    "outbox",
+    "route",
+    "soft-deletes",
+];
 
 fn main() -> ExitCode {
     match run() {

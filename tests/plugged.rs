@@ -230,3 +230,34 @@ async fn what_is_no_plugin_is_told_before_anything_is_streamed() {
     }
     place.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_becomes_events_of_its_own() {
+    let place = Place::new("plugged_outbox", SETUP).await;
+    let outbox = "
+        CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text, aggregateid text, type text,
+            payload jsonb);
+        ALTER PUBLICATION p ADD TABLE outbox;";
+    place.run(outbox).await;
+    let config = place.config().plugin(Plugin::file(guest("outbox")));
+    let mut stream = config.connect().await.unwrap();
+    let sql = r#"
+        BEGIN;
+        INSERT INTO outbox VALUES
+            ('0e1c9d7e-0000-4000-8000-000000000001', 'order', 'a"1', 'OrderCreated', '{"n": 1.10}');
+        DELETE FROM outbox;
+        INSERT INTO item VALUES (1);
+        COMMIT;"#;
+    place.run(sql).await;
+    let [event, item] = &events(&mut stream, 2).await[..] else {
+        panic!("two events");
+    };
+    assert_eq!(event.topic().name, "outbox.event.order");
+    assert_eq!(event.key(), Some(r#""a\"1""#));
+    assert_eq!(event.value(), Some(r#"{"n": 1.10}"#));
+    let headers = r#"{"type":"OrderCreated","id":"0e1c9d7e-0000-4000-8000-000000000001"}"#;
+    assert_eq!(event.headers(), headers);
+    assert_eq!((event.position().index, item.position().index), (1, 3));
+    stream.stop().await.unwrap();
+    place.leave().await;
+}

@@ -530,3 +530,42 @@ fn wall_time_has_a_limit_of_its_own() {
     let spin = made(NATIVE, &[hostile("spin 2").limits(limits)]);
     assert!(matches!(spin.error(), PluginError::Wall { .. }), "{spin:?}");
 }
+
+#[test]
+fn rows_alone() {
+    let plain = made(NATIVE, &[]);
+    let flat = made(NATIVE, &[Plugin::file(guest("flatten"))]);
+    assert_eq!(plain.events.len(), flat.events.len());
+    for (event, flat) in plain.events.iter().zip(&flat.events) {
+        let mut row = json(event.after());
+        if event.op() == Some('d') {
+            row = json(event.before());
+            row["__deleted"] = Value::Bool(true);
+        }
+        if event.op() == Some('t') {
+            row = json(event.value());
+        }
+        assert_eq!(json(flat.value()), row);
+        assert_eq!(
+            (event.key(), event.position()),
+            (flat.key(), flat.position())
+        );
+    }
+}
+
+#[test]
+fn a_topic_for_each_tenant() {
+    let plain = made(NATIVE, &[]);
+    let routed = made(NATIVE, &[Plugin::file(guest("route")).config("status")]);
+    for (event, routed) in plain.events.iter().zip(&routed.events) {
+        let row = json(event.after());
+        let topic = &event.topic().name;
+        match row.get("status").and_then(Value::as_str) {
+            Some(status) => assert_eq!(routed.topic().name, format!("{topic}.{status}")),
+            None => assert_eq!(routed.topic().name, *topic),
+        }
+        assert_eq!(json(routed.after()), row);
+    }
+    let orders = |event: &&Event| event.topic().name.ends_with(".orders.paid");
+    assert_eq!(routed.events.iter().filter(orders).count(), 1);
+}

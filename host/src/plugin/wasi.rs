@@ -26,8 +26,8 @@ pub(crate) struct Wasi {
     printed: [Vec<u8>; 2],
 }
 
-/// Every resource there is: one type, as `define_unknown_imports_as_traps` has it, which cannot tell
-/// the resources of an interface from those it has of another.
+/// Every resource there is: one type, as `define_unknown_imports_as_traps` has it, which cannot
+/// tell the resources of an interface from those it has of another.
 type Handle = Resource<()>;
 
 #[derive(ComponentType, Lift, Lower)]
