@@ -371,8 +371,8 @@ impl Plugins {
         Ok(Self::load_all(plugins, native, &Notice::to(on_line))?)
     }
 
-    /// Has the plugins decide about a batch that nobody else has yet. Returns the errors of events
-    /// that are to be parked or skipped, and are not in the batch any more.
+    /// Has the plugins decide about a batch. Returns the errors of events that are to be parked or
+    /// skipped, and are not in the batch any more.
     ///
     /// # Errors
     /// [`Error::Plugin`] where a plugin stops the stream: the batch has what comes before that.
@@ -441,8 +441,8 @@ impl Plugins {
         }
     }
 
-    /// Has the plugins decide about a batch that nobody else has yet. What they fail at is not in
-    /// it any more; with an error, nor is anything behind that.
+    /// Has the plugins decide about a batch. What they fail at is not in it any more; with an
+    /// error, nor is anything behind that.
     pub(crate) fn run(&mut self, batch: &mut Batch) -> (Vec<Fault>, Result<(), Failed>) {
         let mut faults = Vec::new();
         let mut result = Ok(());

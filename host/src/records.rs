@@ -75,6 +75,7 @@ pub struct Column {
 #[derive(Clone)]
 pub struct Batch(Arc<Records>);
 
+#[derive(Clone)]
 struct Records {
     /// The decoder's bytes, blank where they are not text.
     text: String,
@@ -85,7 +86,7 @@ struct Records {
     unchanged: Vec<u32>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct EventHeader {
     op: u8,
     flags: u8,
@@ -105,6 +106,7 @@ struct EventHeader {
     unchanged: Range<usize>,
 }
 
+#[derive(Clone)]
 enum Mark {
     Begin(Begin),
     Commit(Commit),

@@ -42,25 +42,20 @@ pub(crate) struct Emitted {
 impl Batch {
     /// Does with each event what is said of it, in their order. `ends` has events behind the last
     /// one of a transaction, by the index of its commit among the marks. `last` is the last event
-    /// of the batch before, which this one goes on behind. For a batch that nobody else has yet.
+    /// of the batch before, which this one goes on behind. Who has the batch already keeps what it
+    /// was.
     pub(crate) fn edit(
         &mut self,
         edits: Vec<Edit>,
         ends: Vec<(usize, Vec<Emitted>)>,
         last: &mut Option<Position>,
     ) {
-        let Some(records) = Arc::get_mut(&mut self.0) else {
-            return;
-        };
-        records.edit(edits, ends, last);
+        Arc::make_mut(&mut self.0).edit(edits, ends, last);
     }
 
-    /// The events before this index, and what stands between them. For a batch that nobody else has
-    /// yet.
+    /// Leaves the events before this index, and what stands between them.
     pub(crate) fn truncate(&mut self, events: usize) {
-        let Some(records) = Arc::get_mut(&mut self.0) else {
-            return;
-        };
+        let records = Arc::make_mut(&mut self.0);
         records.events.truncate(events);
         records.marks.retain(|(before, _)| *before <= events);
     }

@@ -3,7 +3,8 @@
 //! nobody's business. Rows of other tables pass by.
 //!
 //! The configuration is the table's name; `outbox` where there is none. Its columns:
-//! `aggregatetype` names the topic, `aggregateid` is the key, `payload` the event, `type` a header, `id` another.
+//! `aggregatetype` names the topic, `aggregateid` is the key, `payload` the event, `type` and `id`
+//! are headers.
 
 use std::cell::RefCell;
 
