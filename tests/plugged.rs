@@ -7,16 +7,9 @@ use pgoutput_decoder_host::{OnUndecodable, Plugin, PluginLimits, State};
 use pgoutput_decoder_tests::guest;
 
 use super::health::Warnings;
-use super::two_phase::confirmed_up_to;
+use super::two_phase::{SETUP, confirmed_up_to};
 use super::undecodable::{TRANSACTIONS, parked};
 use super::*;
-
-const SETUP: &str = "
-    CREATE TABLE item (id int PRIMARY KEY, name text);
-    CREATE PUBLICATION p FOR TABLE item;
-    DO $$ BEGIN EXECUTE format(
-        'ALTER DATABASE %I SET logical_decoding_work_mem = ''64kB''', current_database()
-    ); END $$;";
 
 fn hostile(config: &str) -> Plugin {
     Plugin::file(guest("hostile")).config(config)

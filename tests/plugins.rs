@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::iter;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
 use pgoutput_decoder_host::engine::{Engine, EngineKind};
-use pgoutput_decoder_host::records::{Event, Position};
+use pgoutput_decoder_host::records::{Batch, Event, Position};
 use pgoutput_decoder_host::{
     Error, OnUndecodable, Plugin, PluginError, PluginLimits, PluginStatus, Plugins,
 };
@@ -42,6 +43,17 @@ impl Made {
     }
 }
 
+/// What the decoder makes of the case.
+fn batches(format: &str) -> Vec<Batch> {
+    let case = folder().join("ecommerce");
+    let options = [("format".to_owned(), format.to_owned())];
+    let mut engine = Engine::open(EngineKind::Component, &options).unwrap();
+    let capture = Capture::open(&case.join("pgoutput.jsonl")).unwrap();
+    let catalog = Catalog::open(&case.join("catalog.json")).unwrap();
+    let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::End);
+    iter::from_fn(|| replay.next_batch().unwrap()).collect()
+}
+
 fn made(format: &str, plugins: &[Plugin]) -> Made {
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let shown = Arc::clone(&lines);
@@ -50,14 +62,8 @@ fn made(format: &str, plugins: &[Plugin]) -> Made {
         shown.lock().unwrap().push(line);
     })
     .unwrap();
-    let case = folder().join("ecommerce");
-    let options = [("format".to_owned(), format.to_owned())];
-    let mut engine = Engine::open(EngineKind::Component, &options).unwrap();
-    let capture = Capture::open(&case.join("pgoutput.jsonl")).unwrap();
-    let catalog = Catalog::open(&case.join("catalog.json")).unwrap();
-    let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::End);
     let (mut events, mut passed_over, mut error) = (Vec::new(), Vec::new(), None);
-    while let Some(mut batch) = replay.next_batch().unwrap() {
+    for mut batch in batches(format) {
         match chain.apply(&mut batch) {
             Ok(errors) => passed_over.extend(errors),
             Err(failed) => error = Some(failed),
@@ -186,14 +192,8 @@ fn a_mask_covers_a_column_in_every_image_and_nothing_else() {
 fn a_batch_that_is_in_use_is_edited_all_the_same() {
     let mask = Plugin::file(guest("mask")).config("key=k\npublic.customers.email");
     let mut plugins = Plugins::load(&[mask], true, |_| {}).unwrap();
-    let case = folder().join("ecommerce");
-    let options = [("format".to_owned(), NATIVE.to_owned())];
-    let mut engine = Engine::open(EngineKind::Component, &options).unwrap();
-    let capture = Capture::open(&case.join("pgoutput.jsonl")).unwrap();
-    let catalog = Catalog::open(&case.join("catalog.json")).unwrap();
-    let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::End);
     let mut masked = 0;
-    while let Some(mut batch) = replay.next_batch().unwrap() {
+    for mut batch in batches(NATIVE) {
         let held: Vec<_> = batch.events().collect();
         let text = |event: &Event| event.value().map(str::to_owned);
         let before: Vec<_> = held.iter().map(text).collect();
@@ -254,6 +254,38 @@ fn events_that_take_anothers_place_have_places_of_their_own() {
         let twice = made(format, &[hostile("emit"), hostile("emit")]);
         assert_eq!(twice.events.len(), 9 * changes);
         let places = positions(&twice.events);
+        assert!(places.is_sorted_by(|one, other| one < other), "{places:?}");
+    }
+}
+
+#[test]
+fn a_commit_may_have_events_of_its_own() {
+    let of = |event: &Event| event.position().commit_lsn;
+    for format in [NATIVE, DEBEZIUM] {
+        let plain = made(format, &[]);
+        let made = made(format, &[hostile("drop-emit-at-commit")]);
+        let mut last: Vec<&Event> = plain.events.iter().collect();
+        last.reverse();
+        last.dedup_by_key(|event| of(event));
+        last.reverse();
+        // Two for each transaction, also for one that has no events: those have index 0.
+        let (with, without): (Vec<&Event>, Vec<&Event>) = made
+            .events
+            .iter()
+            .partition(|event| event.position().index > 0);
+        assert_eq!(with.len(), 2 * last.len());
+        assert!(
+            without
+                .iter()
+                .all(|event| !last.iter().any(|last| of(last) == of(event)))
+        );
+        for (pair, last) in with.chunks(2).zip(last) {
+            let at = last.position();
+            let places = pair.iter().map(|event| event.position());
+            let expected = [0, 1].map(|sub| Position { sub, ..at });
+            assert!(places.eq(expected), "{pair:?} behind {at}");
+        }
+        let places = positions(&made.events);
         assert!(places.is_sorted_by(|one, other| one < other), "{places:?}");
     }
 }

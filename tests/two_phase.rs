@@ -4,7 +4,7 @@
 use super::trouble::restart;
 use super::*;
 
-const SETUP: &str = "
+pub(super) const SETUP: &str = "
     CREATE TABLE item (id int PRIMARY KEY, name text);
     CREATE PUBLICATION p FOR TABLE item;
     DO $$ BEGIN EXECUTE format(

@@ -533,16 +533,23 @@ impl Config {
         format.is_none_or(|(_, format)| format.0 == "native")
     }
 
-    /// Whether events may be passed over that cannot be dealt with, and whether some are parked.
-    pub(crate) fn passes_over(&self) -> (bool, bool) {
-        let plugins = self.plugins.iter().map(Plugin::policy);
-        let policies = plugins.chain([&self.on_undecodable]);
-        policies.fold((false, false), |(some, parks), policy| {
-            (
-                some || *policy != OnUndecodable::Stop,
-                parks || matches!(policy, OnUndecodable::Park(_)),
-            )
-        })
+    /// Whether changes may be passed over that cannot be dealt with.
+    pub(crate) fn passes_over(&self) -> bool {
+        let mut policies = self.policies();
+        policies.any(|(_, policy)| *policy != OnUndecodable::Stop)
+    }
+
+    /// Whether some of them are parked.
+    pub(crate) fn parks(&self) -> bool {
+        let mut policies = self.policies();
+        policies.any(|(_, policy)| matches!(policy, OnUndecodable::Park(_)))
+    }
+
+    /// Every policy, and the setting that it is.
+    fn policies(&self) -> impl Iterator<Item = (&'static str, &OnUndecodable)> {
+        let plugins = self.plugins.iter();
+        let plugins = plugins.map(|plugin| ("on_error", plugin.policy()));
+        plugins.chain([("on_undecodable", &self.on_undecodable)])
     }
 
     /// What the decoder may use.
@@ -576,11 +583,7 @@ impl Config {
                 Error::configuration("stash_directory", format!("cannot make files there: {io}"))
             })?;
         }
-        let plugins = self
-            .plugins
-            .iter()
-            .map(|plugin| ("on_error", plugin.policy()));
-        for (setting, policy) in plugins.chain([("on_undecodable", &self.on_undecodable)]) {
+        for (setting, policy) in self.policies() {
             if let OnUndecodable::Park(file) = policy {
                 undecodable::open(file).map_err(|io| {
                     let reason = format!("cannot write to {}: {io}", file.display());

@@ -267,12 +267,9 @@ impl Batch {
         })
     }
 
-    /// Drops the events up to `position`, which came before the connection was lost. For a batch
-    /// that nobody else has yet.
+    /// Drops the events up to `position`, which came before the connection was lost.
     pub(crate) fn drop_until(&mut self, position: Position) {
-        let Some(records) = Arc::get_mut(&mut self.0) else {
-            return;
-        };
+        let records = Arc::make_mut(&mut self.0);
         let known = records
             .events
             .partition_point(|event| event.position <= position);

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::component::{Linker, ResourceAny};
+use wasmtime::component::{Component, Linker, ResourceAny};
 use wasmtime::{Config, ResourceLimiter, Store, Trap};
 
 use crate::engine::{EngineError, Limits};
@@ -138,10 +138,7 @@ impl Program {
         let mut config = Config::new();
         config.epoch_interruption(true);
         let engine = wasmtime::Engine::new(&config)?;
-        #[cfg(unix)]
-        let component = crate::image::component(&engine, COMPONENT)?;
-        #[cfg(not(unix))]
-        let component = wasmtime::component::Component::from_binary(&engine, COMPONENT)?;
+        let component = component(&engine, COMPONENT)?;
         let linker = Linker::new(&engine);
         let linked = bindings::DecoderPre::new(linker.instantiate_pre(&component)?)?;
         let ticking = engine.clone();
@@ -178,6 +175,14 @@ impl Limits {
             }
         })
     }
+}
+
+/// A component's code: compiled, unless that was done before and could be kept.
+pub(crate) fn component(engine: &wasmtime::Engine, wasm: &[u8]) -> wasmtime::Result<Component> {
+    #[cfg(unix)]
+    return crate::image::component(engine, wasm);
+    #[cfg(not(unix))]
+    return Component::from_binary(engine, wasm);
 }
 
 /// The engine that components run in, whose calls have deadlines: see [`ticking`].

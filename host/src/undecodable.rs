@@ -46,13 +46,23 @@ impl FromStr for OnUndecodable {
 
     /// `stop`, `skip`, `park:FILE`, or `park`: `pgoutput-parked.jsonl`, where the program runs.
     fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse("on_undecodable", text)
+    }
+}
+
+impl OnUndecodable {
+    /// The same, of a setting of any name.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for anything else.
+    pub fn parse(setting: &str, text: &str) -> Result<Self, Error> {
         match text.split_once(':') {
             None if text == "stop" => Ok(Self::Stop),
             None if text == "skip" => Ok(Self::Skip),
             None if text == "park" => Ok(Self::Park("pgoutput-parked.jsonl".into())),
             Some(("park", file)) if !file.is_empty() => Ok(Self::Park(file.into())),
             _ => Err(Error::configuration(
-                "on_undecodable",
+                setting,
                 "expected \"stop\", \"skip\", \"park\" or \"park:FILE\"",
             )),
         }

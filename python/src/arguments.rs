@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput_decoder_host::engine::{Engine, EngineKind};
-use pgoutput_decoder_host::{Config, CreateSlot, Error, Lsn, Plugin, PluginLimits, Position};
+use pgoutput_decoder_host::{
+    Config, CreateSlot, Error, Lsn, OnUndecodable, Plugin, PluginLimits, Position,
+};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -242,10 +244,8 @@ pub(crate) fn plugin(value: &Bound<'_, PyAny>) -> PyResult<Plugin> {
     };
     let config: String = value.call_method0(intern!(py, "config_text"))?.extract()?;
     let policy: String = value.getattr(intern!(py, "on_error"))?.extract()?;
-    let policy = policy.parse().map_err(|_| {
-        let expected = "expected \"stop\", \"skip\", \"park\" or \"park:FILE\"";
-        error::configuration("on_error", expected)
-    })?;
+    let policy = OnUndecodable::parse("on_error", &policy);
+    let policy = policy.map_err(|refused| error::raise(py, &refused))?;
     let mut plugin = plugin.config(&config).on_error(policy);
     if let Some(hash) = attribute::<String>(value, "sha256")? {
         plugin = plugin.sha256(&hash);

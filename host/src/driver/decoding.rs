@@ -12,7 +12,7 @@ use crate::plugin::Fault;
 use crate::queue::Room;
 use crate::records::{Batch, Item, Position};
 use crate::replication::Receiver;
-use crate::stash::{StashError, first_lsn};
+use crate::stash::{StashError, blocking, first_lsn};
 use crate::stream::Clock;
 
 use super::Driver;
@@ -68,7 +68,7 @@ impl Driver {
             match stop {
                 Some(Stop::Unknown(question)) if questions < QUESTIONS_MAX => {
                     let facts = self.catalog.facts(&question).await?;
-                    if self.config.passes_over().1 {
+                    if self.config.parks() {
                         self.caution.context.learn(question.relation, &facts);
                     }
                     let learnt = self.engine.learn(&facts);
@@ -201,8 +201,8 @@ impl Driver {
     ) -> Result<Decoded, EngineError> {
         let now_us = Clock::unix_us();
         // A usual call takes less time than moving the other tasks to another thread would.
-        if frames.len() > INLINE_BYTES_MAX && runs_on_threads() {
-            return tokio::task::block_in_place(|| engine.decode(frames, now_us));
+        if frames.len() > INLINE_BYTES_MAX {
+            return blocking(|| engine.decode(frames, now_us));
         }
         engine.decode(frames, now_us)
     }
@@ -280,11 +280,6 @@ impl Driver {
             problem: SlotProblem::PrepareConfirmed { xid, end_lsn },
         }
     }
-}
-
-fn runs_on_threads() -> bool {
-    let flavor = tokio::runtime::Handle::current().runtime_flavor();
-    flavor == tokio::runtime::RuntimeFlavor::MultiThread
 }
 
 /// Whether an attempt to connect says that the server is not there, or does not serve.

@@ -100,7 +100,7 @@ impl Driver {
             let frame = frames.get(..frame_bytes(frames)).unwrap_or_default();
             self.pass_stand_in(frame)?
         };
-        if self.config.passes_over().0 {
+        if self.config.passes_over() {
             let consumed = frames.get(..passed.consumed).unwrap_or_default();
             self.pass_over_faults(consumed, &mut passed);
             self.caution.context.passed(consumed);

@@ -8,7 +8,6 @@ use wasmtime::Store;
 
 use crate::config::Notice;
 use crate::records::{Batch, Edit, Emitted, Event, Position, Topic, headers_json};
-
 use crate::stash::blocking;
 use crate::undecodable::OnUndecodable;
 
@@ -145,12 +144,10 @@ impl Member {
             }
             (Ok(()), None) => Ok(()),
         };
-        let goes_on = |event: Event| {
-            let (at, last) = (event.position(), self.last?);
-            ((at.commit_lsn, at.index) == (last.commit_lsn, last.index) && at.sub <= last.sub)
-                .then_some(())
-        };
-        let collides = batch.event(0).and_then(goes_on).is_some();
+        let collides = batch.event(0).zip(self.last).is_some_and(|(event, last)| {
+            let at = event.position();
+            (at.commit_lsn, at.index) == (last.commit_lsn, last.index) && at.sub <= last.sub
+        });
         if !run.edits.is_empty() || !run.ends.is_empty() || collides {
             batch.edit(run.edits, run.ends, &mut self.last);
         } else if let Some(last) = batch
@@ -542,13 +539,8 @@ impl Run {
 /// A tombstone goes where the event before it goes.
 fn follow(batch: &Batch, range: Range<usize>, run: &mut Run) {
     for index in range.skip(1) {
-        let gone = matches!(
-            index
-                .checked_sub(1)
-                .and_then(|before| run.edits.get(before)),
-            Some(Edit::Drop | Edit::Emit(_))
-        );
-        if !gone {
+        let before = run.edits.get(index - 1);
+        if !matches!(before, Some(Edit::Drop | Edit::Emit(_))) {
             continue;
         }
         let pair = batch.event(index - 1).zip(batch.event(index));

@@ -9,7 +9,7 @@ use wasmtime::{
     UpdateDeadline,
 };
 
-use crate::sandbox::{reason, shared_engine, ticking};
+use crate::sandbox::{self, reason, shared_engine, ticking};
 use crate::stream::Clock;
 
 use super::log::{Log, PluginLevel};
@@ -61,11 +61,7 @@ impl Program {
         let wasm = super::world::component(wasm)?;
         let unusable = |error: wasmtime::Error| not_a_plugin(reason(&error));
         let engine = engine(limits)?;
-        #[cfg(unix)]
-        let component = crate::image::component(&engine, &wasm).map_err(unusable)?;
-        #[cfg(not(unix))]
-        let component =
-            wasmtime::component::Component::from_binary(&engine, &wasm).map_err(unusable)?;
+        let component = sandbox::component(&engine, &wasm).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
         bindings::Plugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
             .map_err(unusable)?;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::undecodable::OnUndecodable;
 
 use super::{Plugin, PluginLimits};
 
@@ -53,9 +54,8 @@ pub(super) fn open(path: &Path) -> Result<Plugin, Error> {
         Some(value) => plugin.config(&value.to_string()),
     };
     if let Some(policy) = settings.on_error {
-        let policy = policy
-            .parse()
-            .map_err(|_| refused(format!("on_error: {EXPECTED}")))?;
+        let policy = OnUndecodable::parse("on_error", &policy);
+        let policy = policy.map_err(|error| refused(error.to_string()))?;
         plugin = plugin.on_error(policy);
     }
     if let Some(hash) = settings.sha256 {
@@ -72,5 +72,3 @@ pub(super) fn open(path: &Path) -> Result<Plugin, Error> {
         log_lines_max: settings.log_lines_max.unwrap_or(known.log_lines_max),
     }))
 }
-
-const EXPECTED: &str = "expected \"stop\", \"skip\", \"park\" or \"park:FILE\"";

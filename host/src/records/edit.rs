@@ -41,9 +41,9 @@ pub(crate) struct Emitted {
 
 impl Batch {
     /// Does with each event what is said of it, in their order. `ends` has events behind the last
-    /// one of a transaction, by the index of its commit among the marks. `last` is the last event
-    /// of the batch before, which this one goes on behind. Who has the batch already keeps what it
-    /// was.
+    /// one of a transaction, by the index of its commit among the marks, in order. `last` is the
+    /// last event of the batch before, which this one goes on behind. Who has the batch already
+    /// keeps what it was.
     pub(crate) fn edit(
         &mut self,
         edits: Vec<Edit>,
@@ -84,48 +84,37 @@ impl Records {
     fn edit(
         &mut self,
         edits: Vec<Edit>,
-        mut ends: Vec<(usize, Vec<Emitted>)>,
+        ends: Vec<(usize, Vec<Emitted>)>,
         last: &mut Option<Position>,
     ) {
-        let before = std::mem::take(&mut self.events);
-        let mut edits = edits.into_iter();
-        let mut events = before.into_iter();
-        let mut taken = 0;
+        let mut events = std::mem::take(&mut self.events).into_iter();
         let mut marks = std::mem::take(&mut self.marks);
-        // What events that follow the last one take over from it.
-        let mut template = None;
+        let (mut edits, mut ends) = (edits.into_iter(), ends.into_iter().peekable());
+        let mut taken = 0;
+        // The last event there was, whatever became of it.
+        let mut reached = *last;
         for (index, (count, mark)) in marks.iter_mut().enumerate() {
             while taken < *count {
                 let Some(event) = events.next() else { break };
                 taken += 1;
-                template = Some(event.of_its_transaction());
+                reached = reached.max(Some(event.position));
                 self.put(event, edits.next().unwrap_or_default(), last);
             }
-            if let Some(at) = ends.iter().position(|(of, _)| *of == index)
+            if let Some((_, emitted)) = ends.next_if(|(of, _)| *of == index)
                 && let Mark::Commit(commit) = mark
             {
-                let (_, emitted) = ends.swap_remove(at);
-                let mut event = EventHeader {
+                let of = reached.filter(|reached| reached.commit_lsn == commit.commit_lsn);
+                let event = EventHeader {
                     position: Position {
                         commit_lsn: commit.commit_lsn,
-                        ..Position::default()
+                        index: of.map_or(0, |of| of.index),
+                        sub: 0,
                     },
                     lsn: commit.commit_lsn,
                     commit_ts_us: commit.commit_ts_us,
                     xid: commit.xid,
                     ..EventHeader::default()
                 };
-                let known = [
-                    template.as_ref().map(|event: &EventHeader| event.position),
-                    *last,
-                ];
-                let of = known.into_iter().flatten();
-                let of = of
-                    .filter(|known| known.commit_lsn == commit.commit_lsn)
-                    .max();
-                if let Some(of) = of {
-                    event.position.index = of.index;
-                }
                 for emitted in emitted {
                     self.emit(event.of_its_transaction(), emitted, last);
                 }

@@ -80,6 +80,9 @@ impl Guest for Hostile {
         if WORD.with_borrow(|word| word == "trap-flush") {
             panic!("flush");
         }
+        if WORD.with_borrow(|word| word == "drop-emit-at-commit") {
+            return vec![emission("a"), emission("b")];
+        }
         Vec::new()
     }
 }
@@ -113,7 +116,7 @@ fn be(word: &str) -> Verdict {
         "liar-topic" => Verdict::Emit(vec![emission("")]),
         "fail" => Verdict::Fail("this one will not do".to_owned()),
         "emit" => Verdict::Emit(vec![emission("a"), emission("b"), emission("a")]),
-        "drop" => Verdict::Drop,
+        "drop" | "drop-emit-at-commit" => Verdict::Drop,
         "route" => Verdict::Route("elsewhere".to_owned()),
         "route-nowhere" => Verdict::Route(String::new()),
         _ => Verdict::Keep,
