@@ -94,7 +94,11 @@ fn measure_plugins(folder: &Path) {
             plugin("soft_deletes", "paid"),
         ),
         (
-            "mask: two columns",
+            "mask: two columns, with a text",
+            plugin("mask", "public.orders.note=***\npublic.orders.name=***"),
+        ),
+        (
+            "mask: two columns, HMAC-SHA-256",
             plugin("mask", "key=k\npublic.orders.note\npublic.orders.name"),
         ),
     ]

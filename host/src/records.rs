@@ -18,7 +18,7 @@ mod read;
 mod shape;
 mod write;
 
-pub(crate) use self::edit::{Edit, Emitted, headers_json, quoted};
+pub(crate) use self::edit::{Edit, Edits, Emitted, Image, NewValue, headers_json, quote, quoted};
 pub(crate) use self::members::{Members, unescaped};
 pub use self::shape::{Attribute, Shape};
 
@@ -193,6 +193,15 @@ pub struct Prepared {
 pub struct Event {
     records: Arc<Records>,
     index: usize,
+}
+
+/// Where an event's parts are in a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Places<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) key: &'a Range<usize>,
+    pub(crate) before: &'a Range<usize>,
+    pub(crate) after: &'a Range<usize>,
 }
 
 /// Where an event stands in the stream: total, and independent of options.
@@ -384,6 +393,22 @@ impl Event {
     /// Whether it belongs to a transaction. Logical messages need not.
     pub fn transactional(&self) -> bool {
         self.header().flags & NO_TRANSACTION == 0
+    }
+
+    /// Which of its batch's events it is.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where its parts are in its batch's text.
+    pub(crate) fn places(&self) -> Places<'_> {
+        let header = self.header();
+        Places {
+            text: &self.records.text,
+            key: &header.key,
+            before: &header.before,
+            after: &header.after,
+        }
     }
 
     /// Whether a plugin made it: it is no change of its own.

@@ -120,7 +120,7 @@ async def test_what_is_no_plugin(database: Database, tmp_path: Path) -> None:
     for plugin, says in [
         (text, "it is not WebAssembly"),
         (tmp_path / "none.wasm", "its file cannot be read"),
-        (Plugin(guest("mask")), "a line key=… is missing"),
+        (Plugin(guest("mask"), config="public.item.name"), "a line key=… is missing"),
         (Plugin(guest("mask"), config=KEY, sha256="0" * 64), "was asked for"),
     ]:
         with pytest.raises(PluginError, match=says):

@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::Store;
 
 use crate::config::Notice;
-use crate::records::{Batch, Edit, Emitted, Event, Position, Topic, headers_json};
+use crate::records::{Batch, Edit, Edits, Emitted, Event, Position, Topic, headers_json};
 use crate::stash::blocking;
 use crate::undecodable::OnUndecodable;
 
 use super::log::Log;
 use super::relation::Selected;
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
-    Change, Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, ValueParam,
-    Verdict, Wanted,
+    Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, Verdict, Wanted,
 };
 use super::sandbox::{Instance, Program, State};
 use super::value::json;
@@ -139,7 +138,7 @@ impl Member {
             }
             (Ok(()), Some((index, failed))) => {
                 batch.truncate(index);
-                run.edits.truncate(index);
+                run.edits.events.truncate(index);
                 Err(failed)
             }
             (Ok(()), None) => Ok(()),
@@ -148,8 +147,8 @@ impl Member {
             let at = event.position();
             (at.commit_lsn, at.index) == (last.commit_lsn, last.index) && at.sub <= last.sub
         });
-        if !run.edits.is_empty() || !run.ends.is_empty() || collides {
-            batch.edit(run.edits, run.ends, &mut self.last);
+        if !run.edits.is_empty() || collides {
+            batch.edit(run.edits, &mut self.last);
         } else if let Some(last) = batch
             .len()
             .checked_sub(1)
@@ -201,7 +200,7 @@ impl Member {
                     Ok(emitted) if emitted.is_empty() => {}
                     Ok(emitted) => {
                         self.status().emitted += count(emitted.len());
-                        run.ends.push((mark, emitted));
+                        run.edits.ends.push((mark, emitted));
                     }
                     Err(error) => self.failed_at_commit(self.counted(error), run)?,
                 },
@@ -230,7 +229,7 @@ impl Member {
         range: Range<usize>,
         run: &mut Run,
     ) {
-        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); selected.len()];
+        let mut groups = vec![Vec::new(); selected.len()];
         for index in range.clone() {
             let topic = batch.topic_index(index).unwrap_or_default();
             let Some((of, group)) = selected.get(topic).zip(groups.get_mut(topic)) else {
@@ -239,52 +238,57 @@ impl Member {
             if !of.wants_some() {
                 continue;
             }
-            if batch.event(index).is_some_and(|event| of.wants(&event)) {
-                group.push(index);
-            }
+            group.extend(batch.event(index).filter(|event| of.wants(event)));
         }
-        for (of, group) in selected.iter().zip(groups) {
-            if !group.is_empty() {
-                self.process(batch, of, &group, run);
+        for (of, events) in selected.iter().zip(groups) {
+            if !events.is_empty() {
+                self.process(of, &events, run);
             }
         }
         follow(batch, range, run);
     }
 
     /// Passes events of one relation. Where the plugin breaks down, they are passed one by one.
-    fn process(&mut self, batch: &Batch, of: &Arc<Selected>, group: &[usize], run: &mut Run) {
-        let events: Vec<Event> = group
-            .iter()
-            .filter_map(|index| batch.event(*index))
-            .collect();
+    fn process(&mut self, of: &Arc<Selected>, events: &[Event], run: &mut Run) {
         self.status().events += count(events.len());
-        let verdicts = match self.ask(of, &events) {
+        let verdicts = match self.ask(of, events) {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-            Err(_) if events.len() > 1 => blocking(|| self.ask_one_by_one(of, &events)),
+            Err(_) if events.len() > 1 => blocking(|| self.ask_one_by_one(of, events)),
             Err(error) => vec![Err(error)],
         };
-        for ((index, event), verdict) in group.iter().zip(&events).zip(verdicts) {
+        let mut did = Did::default();
+        for (event, verdict) in events.iter().zip(verdicts) {
             let edit = match verdict {
-                Ok(verdict) => self.edit(of, verdict).map_err(|error| self.counted(error)),
+                Ok(verdict) => self
+                    .edit(of, event, verdict, &mut run.edits)
+                    .map_err(|error| self.counted(error)),
                 Err(error) => Err(error),
             };
             match edit {
-                Ok(None) => {}
-                Ok(Some(edit)) => run.edit(*index, edit),
+                Ok(Edit::Keep) => {}
+                Ok(edit) => {
+                    did.count(&edit);
+                    run.edits.set(event.index(), edit);
+                }
                 Err(error) => {
                     let failed = self.failed(Some(event), error);
                     if self.stops() {
                         // Nothing behind it goes on, whatever relation it is of.
-                        if run.stop.as_ref().is_none_or(|(first, _)| index < first) {
-                            run.stop = Some((*index, failed));
+                        let index = event.index();
+                        if run.stop.as_ref().is_none_or(|(first, _)| index < *first) {
+                            run.stop = Some((index, failed));
                         }
-                        return;
+                        break;
                     }
                     run.faults.push((failed, event.op() == Some('m')));
-                    run.edit(*index, Edit::Drop);
+                    run.edits.set(event.index(), Edit::Drop);
                 }
             }
         }
+        let mut status = self.status();
+        status.dropped += did.dropped;
+        status.changed += did.changed;
+        status.emitted += did.emitted;
     }
 
     fn ask_one_by_one(
@@ -313,17 +317,17 @@ impl Member {
     /// One call: as many verdicts as events.
     fn ask(&mut self, of: &Arc<Selected>, events: &[Event]) -> Result<Vec<Verdict>, PluginError> {
         let rows = of.rows(events);
-        let values: Vec<ValueParam<'_>> = rows.values.iter().map(ValueParam::from).collect();
-        let params = rows.params(&values);
+        let lists = rows.lists();
+        let params = rows.params(&lists);
         if !self.asked.contains(&of.id) {
             // A new instance knows nothing of it. Its answer is the one before it gave.
             self.select(&of.topic, of.id)?;
         }
         let verdicts = self.call(rows.commit_us(), |guest, store| {
-            guest.call_process(store, of.id, &params)
+            guest.call_process(store, params)
         })?;
         if verdicts.len() != events.len() {
-            let reason = format!("{} answers to {} rows", verdicts.len(), events.len());
+            let reason = format!("{} answers to {} events", verdicts.len(), events.len());
             return Err(self.counted(answer(reason)));
         }
         Ok(verdicts)
@@ -410,40 +414,28 @@ impl Member {
     }
 
     /// What becomes of an event.
-    fn edit(&mut self, of: &Selected, verdict: Verdict) -> Result<Option<Edit>, PluginError> {
-        let edit = match verdict {
-            Verdict::Keep => return Ok(None),
-            Verdict::Drop => {
-                self.status().dropped += 1;
-                Edit::Drop
-            }
-            Verdict::Change(Change { values, old }) => {
-                self.status().changed += 1;
-                Edit::Change {
-                    values: of.written(&values)?,
-                    old: of.written(&old)?,
-                }
-            }
+    fn edit(
+        &mut self,
+        of: &Selected,
+        event: &Event,
+        verdict: Verdict,
+        edits: &mut Edits,
+    ) -> Result<Edit, PluginError> {
+        Ok(match verdict {
+            Verdict::Keep => Edit::Keep,
+            Verdict::Drop => Edit::Drop,
+            Verdict::Change(change) => of.change(event, &change, edits)?,
             Verdict::Replace(payload) => {
                 let payload = json(&payload).ok_or_else(|| answer("a payload that is no JSON"))?;
-                self.status().changed += 1;
                 Edit::Replace(payload.to_owned())
             }
-            Verdict::Route(topic) => {
-                if topic.is_empty() {
-                    return Err(answer("an event without a topic"));
-                }
-                self.status().changed += 1;
-                Edit::Route(self.topic_of(&of.topic, topic))
+            Verdict::Route(topic) if topic.is_empty() => {
+                return Err(answer("an event without a topic"));
             }
-            Verdict::Emit(emissions) => {
-                let emitted = self.emitted(emissions)?;
-                self.status().emitted += count(emitted.len());
-                Edit::Emit(emitted)
-            }
+            Verdict::Route(topic) => Edit::Route(self.topic_of(&of.topic, topic)),
+            Verdict::Emit(emissions) => Edit::Emit(self.emitted(emissions)?),
             Verdict::Fail(reason) => return Err(PluginError::Event { reason }),
-        };
-        Ok(Some(edit))
+        })
     }
 
     fn emitted(&mut self, emissions: Vec<Emission>) -> Result<Vec<Emitted>, PluginError> {
@@ -516,22 +508,28 @@ impl Member {
 /// What comes of a batch.
 #[derive(Default)]
 struct Run {
-    /// By event; those that are missing are kept.
-    edits: Vec<Edit>,
-    ends: Vec<(usize, Vec<Emitted>)>,
+    edits: Edits,
     /// Each with whether it is about a logical message.
     faults: Vec<(Failed, bool)>,
     /// The first event at which the stream stops.
     stop: Option<(usize, Failed)>,
 }
 
-impl Run {
-    fn edit(&mut self, index: usize, edit: Edit) {
-        if self.edits.len() <= index {
-            self.edits.resize_with(index + 1, Edit::default);
-        }
-        if let Some(place) = self.edits.get_mut(index) {
-            *place = edit;
+/// What became of some events.
+#[derive(Default)]
+struct Did {
+    dropped: u64,
+    changed: u64,
+    emitted: u64,
+}
+
+impl Did {
+    fn count(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Keep => {}
+            Edit::Drop => self.dropped += 1,
+            Edit::Change(_) | Edit::Replace(_) | Edit::Route(_) => self.changed += 1,
+            Edit::Emit(emitted) => self.emitted += count(emitted.len()),
         }
     }
 }
@@ -539,7 +537,7 @@ impl Run {
 /// A tombstone goes where the event before it goes.
 fn follow(batch: &Batch, range: Range<usize>, run: &mut Run) {
     for index in range.skip(1) {
-        let before = run.edits.get(index - 1);
+        let before = run.edits.events.get(index - 1);
         if !matches!(before, Some(Edit::Drop | Edit::Emit(_))) {
             continue;
         }
@@ -552,7 +550,7 @@ fn follow(batch: &Batch, range: Range<usize>, run: &mut Run) {
                 && (of.commit_lsn, of.index) == (at.commit_lsn, at.index)
         });
         if follows {
-            run.edit(index, Edit::Drop);
+            run.edits.set(index, Edit::Drop);
         }
     }
 }

@@ -1,12 +1,16 @@
 //! What a plugin wants of a relation, and its events as rows of that.
 
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::records::{Event, Members, Topic, unescaped};
+use crate::records::{
+    Edit, Edits, Event, Image, Members, NewValue, Places, Topic, quoted, unescaped,
+};
 
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
-    Operation, Operations, Row as RowParam, ValueParam, ValueResult, Wanted,
+    Document, Event as EventParam, NewValue as NewValueResult, Operation, Operations,
+    Rows as RowsParam, ValueParam, Wanted,
 };
 use super::value::{Kind, Value};
 use super::{PluginError, answer};
@@ -16,50 +20,58 @@ pub(super) struct Selected {
     pub(super) topic: Arc<Topic>,
     pub(super) id: u32,
     operations: Operations,
-    /// For each of the relation's columns its place among the wanted ones.
-    places: Vec<Option<usize>>,
+    /// As the topic has them.
+    columns: Vec<Column>,
+    /// How many of them are wanted.
     count: usize,
     old: bool,
     payload: bool,
-    kinds: Vec<Kind>,
 }
 
-/// The rows of a call, before they have their form.
+struct Column {
+    /// Among the wanted ones.
+    place: Option<usize>,
+    kind: Kind,
+    /// Its name as an event has it, with the colon.
+    written: String,
+}
+
+/// The events of a call, before they have the form it takes.
 pub(super) struct Rows<'a> {
-    pub(super) values: Vec<Value<'a>>,
-    rows: Vec<Row<'a>>,
+    relation: u32,
+    events: Vec<EventParam>,
+    values: Vec<Value<'a>>,
+    old: Vec<Value<'a>>,
+    documents: Vec<Document<'a>>,
 }
 
-struct Row<'a> {
-    operation: Operation,
-    lsn: u64,
-    commit_us: i64,
-    /// Which of the values are its.
-    values: Range<usize>,
-    old: Range<usize>,
-    key: Option<&'a str>,
-    payload: Option<&'a str>,
+/// In that form, but for the lists' ends.
+pub(super) struct Lists<'a> {
+    values: Vec<ValueParam<'a>>,
+    old: Vec<ValueParam<'a>>,
 }
 
 impl Rows<'_> {
-    /// In their form; `values` are theirs in that form.
-    pub(super) fn params<'b>(&'b self, values: &'b [ValueParam<'b>]) -> Vec<RowParam<'b>> {
-        let part = |range: &Range<usize>| values.get(range.clone()).unwrap_or_default();
-        let row = |row: &'b Row<'b>| RowParam {
-            operation: row.operation,
-            lsn: row.lsn,
-            commit_us: row.commit_us,
-            values: part(&row.values),
-            old: part(&row.old),
-            key: row.key,
-            payload: row.payload,
-        };
-        self.rows.iter().map(row).collect()
+    pub(super) fn lists(&self) -> Lists<'_> {
+        Lists {
+            values: self.values.iter().map(ValueParam::from).collect(),
+            old: self.old.iter().map(ValueParam::from).collect(),
+        }
+    }
+
+    pub(super) fn params<'a>(&'a self, lists: &'a Lists<'a>) -> RowsParam<'a> {
+        RowsParam {
+            relation: self.relation,
+            events: &self.events,
+            values: &lists.values,
+            old: &lists.old,
+            documents: &self.documents,
+        }
     }
 
     /// Commit time of the first, µs since 1970-01-01.
     pub(super) fn commit_us(&self) -> i64 {
-        self.rows.first().map_or(0, |row| row.commit_us)
+        self.events.first().map_or(0, |event| event.commit_us)
     }
 }
 
@@ -76,24 +88,27 @@ impl Selected {
             old: false,
             payload: false,
         });
-        let mut places = vec![None; topic.columns.len()];
-        for (place, column) in wanted.columns.iter().enumerate() {
-            let index = usize::try_from(*column).unwrap_or(usize::MAX);
-            match places.get_mut(index) {
+        let column = |column| Column {
+            place: None,
+            kind: Kind::of(column, native),
+            written: quoted(&column.name) + ":",
+        };
+        let mut columns: Vec<Column> = topic.columns.iter().map(column).collect();
+        for (place, index) in wanted.columns.iter().enumerate() {
+            let index = usize::try_from(*index).unwrap_or(usize::MAX);
+            match columns.get_mut(index).map(|column| &mut column.place) {
                 Some(free @ None) => *free = Some(place),
                 Some(_) => return Err(answer(format!("column {index} is wanted twice"))),
                 None => return Err(answer(format!("there is no column {index}"))),
             }
         }
-        let kinds = topic.columns.iter().map(|column| Kind::of(column, native));
         Ok(Self {
             id,
             operations: wanted.operations,
-            places,
+            columns,
             count: wanted.columns.len(),
             old: wanted.old,
             payload: wanted.payload,
-            kinds: kinds.collect(),
             topic: Arc::clone(topic),
         })
     }
@@ -110,119 +125,219 @@ impl Selected {
     }
 
     pub(super) fn rows<'a>(&self, events: &'a [Event]) -> Rows<'a> {
-        let mut values = Vec::new();
-        let row = |event: &'a Event| {
+        let mut rows = Rows {
+            relation: self.id,
+            events: Vec::with_capacity(events.len()),
+            values: Vec::with_capacity(events.len() * self.count),
+            old: Vec::new(),
+            documents: Vec::new(),
+        };
+        for event in events {
             let operation = operation(event).unwrap_or(Operation::Emitted);
-            let (of_new, of_old) = self.read_images(event, operation, &mut values);
-            Row {
+            rows.events.push(EventParam {
                 operation,
                 lsn: event.lsn().0,
                 commit_us: event.commit_ts_us(),
-                values: of_new,
-                old: of_old,
-                key: event.key().filter(|_| self.payload),
-                payload: event.value().filter(|_| self.payload),
+            });
+            let Images { new, old } = images(event);
+            let row = self.read(event, new, &mut rows.values);
+            if operation != Operation::Delete {
+                for index in event.unchanged() {
+                    let column = usize::try_from(index)
+                        .ok()
+                        .and_then(|index| self.columns.get(index));
+                    let place = column.and_then(|column| column.place);
+                    if let Some(value) = place.and_then(|place| row.get_mut(place)) {
+                        *value = Value::Unchanged;
+                    }
+                }
             }
-        };
-        let rows = events.iter().map(row).collect();
-        Rows { values, rows }
+            if self.old {
+                self.read(event, old, &mut rows.old);
+            }
+            if self.payload {
+                rows.documents.push(Document {
+                    key: event.key(),
+                    payload: event.value(),
+                });
+            }
+        }
+        rows
     }
 
-    /// Reads what is wanted of the row at hand and of the one before it; where among `values` that
-    /// is.
-    fn read_images<'a>(
+    /// Reads the wanted columns of a row of an event; those that are not there are unchanged.
+    fn read<'a, 'v>(
         &self,
         event: &'a Event,
-        operation: Operation,
-        values: &mut Vec<Value<'a>>,
-    ) -> (Range<usize>, Range<usize>) {
-        let is_deleted = operation == Operation::Delete;
-        let (new, before) = if is_deleted {
-            (event.before(), None)
-        } else {
-            (event.after(), event.before().filter(|_| self.old))
-        };
-        let mut read = |object: Option<&'a str>| {
-            let start = values.len();
-            if let Some(object) = object.filter(|object| object.starts_with('{')) {
-                self.read(object, values);
-            }
-            start..values.len()
-        };
-        let (of_new, of_old) = (read(new), read(before));
-        if !is_deleted {
-            let of_new = values.get_mut(of_new.clone()).unwrap_or_default();
-            hide_unchanged(event, &self.places, of_new);
-        }
-        (of_new, of_old)
-    }
-
-    /// Reads the wanted members of an object; those that are not there are unchanged.
-    fn read<'a>(&self, object: &'a str, values: &mut Vec<Value<'a>>) {
+        row: &Range<usize>,
+        values: &'v mut Vec<Value<'a>>,
+    ) -> &'v mut [Value<'a>] {
         let start = values.len();
         values.resize(start + self.count, Value::Unchanged);
+        let values = values.get_mut(start..).unwrap_or_default();
+        let text = event.places().text;
         let mut left = self.count;
-        let mut next = 0;
-        for (name, range) in Members::of(object) {
-            if left == 0 {
-                return;
-            }
-            // They are in the columns' order, and some may be missing.
-            let Some(index) = self.column(name, next) else {
-                continue;
-            };
-            next = index + 1;
-            let Some(Some(place)) = self.places.get(index) else {
-                continue;
-            };
-            let kind = self.kinds.get(index).copied().unwrap_or(Kind::Other);
-            let slot = values.get_mut(start + place);
-            if let Some((slot, text)) = slot.zip(object.get(range)) {
-                *slot = kind.read(text);
+        let mut members = self.members(text, row);
+        while left > 0
+            && let Some((index, place)) = members.next()
+        {
+            let known = self.columns.get(index);
+            let wanted =
+                known.and_then(|column| Some((column.kind, values.get_mut(column.place?)?)));
+            if let Some(((kind, value), text)) = wanted.zip(text.get(place)) {
+                *value = kind.read(text);
                 left -= 1;
             }
         }
+        values
     }
 
-    fn column(&self, name: &str, from: usize) -> Option<usize> {
-        let columns = &self.topic.columns;
-        if columns.get(from).is_some_and(|column| column.name == name) {
-            return Some(from);
-        }
-        let name = unescaped(name);
-        columns.iter().position(|column| column.name == *name)
+    /// The columns of an object, and where their values are.
+    fn members<'a>(
+        &'a self,
+        text: &'a str,
+        object: &Range<usize>,
+    ) -> impl Iterator<Item = (usize, Range<usize>)> + 'a {
+        let mut members = Members::of(text, object);
+        let mut next = 0;
+        iter::from_fn(move || {
+            let (index, place) = self.next_column(&mut members, next)?;
+            next = index + 1;
+            Some((index, place))
+        })
     }
 
-    /// The JSON of values that are to take others' places.
-    pub(super) fn written(
+    /// The next member that is a column. They are in the columns' order, and some may be missing:
+    /// this one is probably `expected`.
+    fn next_column(
         &self,
-        values: &[(u32, ValueResult)],
-    ) -> Result<Vec<(usize, String)>, PluginError> {
-        let written = values.iter().map(|(column, value)| {
-            let index = usize::try_from(*column).unwrap_or(usize::MAX);
-            let known = self.kinds.get(index).zip(self.topic.columns.get(index));
-            let Some((kind, column)) = known else {
-                return Err(answer(format!("there is no column {index}")));
-            };
-            let json = kind.write(value).map_err(|takes| {
-                answer(format!(
-                    "column {:?} takes {takes}, and was given another value",
-                    column.name
-                ))
-            })?;
-            Ok((index, json))
-        });
-        written.collect()
+        members: &mut Members<'_>,
+        expected: usize,
+    ) -> Option<(usize, Range<usize>)> {
+        let column = self.columns.get(expected);
+        if let Some(range) = column.and_then(|column| members.next_if(&column.written)) {
+            return Some((expected, range));
+        }
+        members.find_map(|(name, range)| {
+            let name = unescaped(name);
+            let mut columns = self.topic.columns.iter();
+            let index = columns.position(|column| column.name == *name)?;
+            Some((index, range))
+        })
+    }
+
+    /// Finds what is to be other in an event.
+    pub(super) fn change(
+        &self,
+        event: &Event,
+        values: &[NewValueResult],
+        edits: &mut Edits,
+    ) -> Result<Edit, PluginError> {
+        let start = edits.values.len();
+        let Images { new, old } = images(event);
+        let Places { text, key, .. } = event.places();
+        for value in values.iter().filter(|value| !value.old) {
+            edits.values.push(self.new_value(value, &mut edits.text)?);
+        }
+        let in_key = |value: &&NewValue| {
+            let column = usize::try_from(value.column).ok();
+            let column = column.and_then(|index| self.topic.columns.get(index));
+            column.is_some_and(|column| column.in_key)
+        };
+        let pushed = edits.values.get(start..).unwrap_or_default();
+        let of_key: Vec<_> = pushed.iter().filter(in_key).cloned().collect();
+        self.find(text, new, &mut edits.values, start);
+        if !of_key.is_empty() {
+            let start = edits.values.len();
+            edits.values.extend(of_key);
+            self.find(text, &payload_of(text, key), &mut edits.values, start);
+        }
+        let of_old = edits.values.len();
+        for value in values.iter().filter(|value| value.old) {
+            edits.values.push(self.new_value(value, &mut edits.text)?);
+        }
+        self.find(text, old, &mut edits.values, of_old);
+        Ok(Edit::Change(start..edits.values.len()))
+    }
+
+    /// A value, written, and not yet with a place.
+    fn new_value(&self, new: &NewValueResult, text: &mut String) -> Result<NewValue, PluginError> {
+        let NewValueResult { column, old, value } = new;
+        let index = usize::try_from(*column).unwrap_or(usize::MAX);
+        let known = self.columns.get(index).zip(self.topic.columns.get(index));
+        let Some((Column { kind, .. }, of)) = known else {
+            return Err(answer(format!("there is no column {index}")));
+        };
+        let start = text.len();
+        kind.write(value, text).map_err(|takes| {
+            answer(format!(
+                "column {:?} takes {takes}, and was given another value",
+                of.name
+            ))
+        })?;
+        Ok(NewValue {
+            image: if *old { Image::Old } else { Image::New },
+            column: *column,
+            place: 0..0,
+            json: start..text.len(),
+        })
+    }
+
+    /// Finds the places of the values from `start` on in an object. Those it has no place for are
+    /// left out.
+    fn find(&self, text: &str, object: &Range<usize>, values: &mut Vec<NewValue>, start: usize) {
+        let mut found = start;
+        let mut members = self.members(text, object);
+        while let Some(left) = values.get_mut(found..)
+            && !left.is_empty()
+            && let Some((index, place)) = members.next()
+        {
+            let of = |value: &NewValue| usize::try_from(value.column) == Ok(index);
+            if let Some(at) = left.iter().position(of) {
+                left.swap(0, at);
+                if let Some(value) = left.first_mut() {
+                    value.place = place;
+                }
+                found += 1;
+            }
+        }
+        values.truncate(found);
     }
 }
 
-fn hide_unchanged(event: &Event, places: &[Option<usize>], values: &mut [Value<'_>]) {
-    for index in event.unchanged() {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let place = places.get(index).copied().flatten();
-        if let Some(value) = place.and_then(|place| values.get_mut(place)) {
-            *value = Value::Unchanged;
+/// Where an event has its rows.
+struct Images<'a> {
+    /// The new one, or the one that was deleted.
+    new: &'a Range<usize>,
+    /// The one before an update.
+    old: &'a Range<usize>,
+}
+
+fn images(event: &Event) -> Images<'_> {
+    let Places { before, after, .. } = event.places();
+    if event.op() == Some('d') {
+        Images {
+            new: before,
+            old: &(0..0),
         }
+    } else {
+        Images {
+            new: after,
+            old: before,
+        }
+    }
+}
+
+/// The object of a key's columns: where schemas are enabled, it is the payload.
+fn payload_of(text: &str, key: &Range<usize>) -> Range<usize> {
+    let mut members = Members::of(text, key);
+    match [members.next(), members.next(), members.next()] {
+        [Some(("schema", schema)), Some(("payload", payload)), None]
+            if text.as_bytes().get(schema.start) == Some(&b'{') =>
+        {
+            payload
+        }
+        _ => key.clone(),
     }
 }
 

@@ -95,7 +95,16 @@ impl Program {
             store.epoch_deadline_callback(on_tick);
         }
         let linked = &self.linked;
-        let exports = within_limits(&mut store, limits, |store| linked.instantiate(store))?;
+        let exports = within_limits(&mut store, limits, |store| {
+            linked.instantiate(store).map_err(|error| {
+                if error.is::<Trap>() || error.is::<PluginError>() {
+                    return error;
+                }
+                // It did not even run: a function of it is of another type.
+                let reason = reason(&error);
+                PluginError::NotAPlugin { reason }.into()
+            })
+        })?;
         Ok(Instance {
             store,
             exports,

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 
-use crate::records::{Column, Shape, quoted, unescaped};
+use crate::records::{Column, Shape, quote, quoted, unescaped};
 
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{ValueParam, ValueResult};
 
@@ -16,7 +16,11 @@ pub(super) enum Kind {
     Boolean,
     Bytes,
     Decimal,
-    Float,
+    /// Written as the server does, which has its own idea of when an exponent is needed; or as
+    /// Debezium does.
+    Float {
+        server: Option<Digits>,
+    },
     Integer,
     Json,
     Text,
@@ -27,6 +31,9 @@ pub(super) enum Kind {
     /// Debezium's options decide what it is.
     Other,
 }
+
+/// `FLT_DIG` or `DBL_DIG`: a number with more digits before its point has an exponent.
+type Digits = i32;
 
 /// A value that was read, and may borrow from the event.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,14 +56,17 @@ impl Kind {
         match (code, column.type_oid) {
             (1, _) => Self::Decimal,
             (2, _) => Self::Bytes,
-            (3, _) | (0, 700 | 701) => Self::Float,
+            (3, _) | (0, 700 | 701) => Self::Float {
+                server: native.then_some(if column.type_oid == 700 { 6 } else { 15 }),
+            },
             (4.., _) => Self::Json,
             (_, 16) => Self::Boolean,
             // int8, int2, int4, oid
             (_, 20 | 21 | 23 | 26) => Self::Integer,
             (_, 1114) if native => Self::Timestamp { zone: false },
             (_, 1184) if native => Self::Timestamp { zone: true },
-            _ if native => Self::Text,
+            // A type of the server's own; those of extensions may be objects, as hstore is.
+            (_, ..16_384) if native => Self::Text,
             _ => Self::Other,
         }
     }
@@ -82,7 +92,7 @@ impl Kind {
             .unwrap_or_default();
         let read = match self {
             Self::Decimal => Some(Value::Decimal(inner)),
-            Self::Float => match inner {
+            Self::Float { .. } => match inner {
                 "NaN" => Some(Value::Float(f64::NAN)),
                 "Infinity" => Some(Value::Float(f64::INFINITY)),
                 "-Infinity" => Some(Value::Float(f64::NEG_INFINITY)),
@@ -98,42 +108,46 @@ impl Kind {
     fn read_number(self, text: &str) -> Value<'_> {
         let read = match self {
             Self::Decimal => None,
-            Self::Float => text.parse().ok().map(Value::Float),
+            Self::Float { .. } => text.parse().ok().map(Value::Float),
             _ => text.parse().ok().map(Value::Integer),
         };
         read.unwrap_or(Value::Decimal(text))
     }
 
-    /// The JSON of a value to be put in a column's place, or what would be taken.
-    pub(super) fn write(self, value: &ValueResult) -> Result<String, &'static str> {
-        let text = match (self, value) {
-            (_, ValueResult::Null) => "null".to_owned(),
-            (Self::Boolean | Self::Other, ValueResult::Boolean(value)) => value.to_string(),
+    /// Appends the JSON of a value to be put in a column's place, or says what would be taken.
+    pub(super) fn write(self, value: &ValueResult, text: &mut String) -> Result<(), &'static str> {
+        match (self, value) {
+            (_, ValueResult::Null) => text.push_str("null"),
+            (Self::Boolean | Self::Other, ValueResult::Boolean(value)) => {
+                text.push_str(if *value { "true" } else { "false" });
+            }
             (
-                Self::Integer | Self::Float | Self::Decimal | Self::Other,
+                Self::Integer | Self::Float { .. } | Self::Decimal | Self::Other,
                 ValueResult::Integer(value),
-            ) => value.to_string(),
-            (Self::Float | Self::Other, ValueResult::Float(value)) => float(*value),
+            ) => *text += &value.to_string(),
+            (Self::Float { server }, ValueResult::Float(value)) => *text += &float(*value, server),
+            (Self::Other, ValueResult::Float(value)) => *text += &float(*value, None),
             (Self::Decimal | Self::Other, ValueResult::Decimal(value)) => {
-                decimal(value).ok_or(DECIMAL)?
+                *text += &decimal(value).ok_or(DECIMAL)?;
             }
             (Self::Text | Self::Timestamp { .. } | Self::Other, ValueResult::Text(value)) => {
-                quoted(value)
+                quote(text, value);
             }
-            (Self::Bytes, ValueResult::Bytes(value)) => format!("\"{}\"", BASE64.encode(value)),
-            (Self::Timestamp { zone }, ValueResult::Timestamp(us)) => timestamp_json(*us, zone),
+            (Self::Bytes, ValueResult::Bytes(value)) => quote(text, &BASE64.encode(value)),
+            (Self::Timestamp { zone }, ValueResult::Timestamp(us)) => {
+                *text += &timestamp_json(*us, zone);
+            }
             (Self::Json | Self::Other, ValueResult::Json(value)) => {
                 let json = json(value).ok_or(JSON)?;
                 // SQL's NULL has no space in front.
                 if json == "null" {
-                    " null".to_owned()
-                } else {
-                    json.to_owned()
+                    text.push(' ');
                 }
+                text.push_str(json);
             }
             _ => return Err(self.takes()),
-        };
-        Ok(text)
+        }
+        Ok(())
     }
 
     fn takes(self) -> &'static str {
@@ -141,7 +155,7 @@ impl Kind {
             Self::Boolean => "a boolean or null",
             Self::Bytes => "bytes or null",
             Self::Decimal => DECIMAL,
-            Self::Float => "a float, an integer or null",
+            Self::Float { .. } => "a float, an integer or null",
             Self::Integer => "an integer or null",
             Self::Json => JSON,
             Self::Text => "text or null",
@@ -183,9 +197,22 @@ fn decimal(text: &str) -> Option<String> {
     is_number.then(|| json(text)).flatten().map(str::to_owned)
 }
 
-fn float(value: f64) -> String {
+fn float(value: f64, server: Option<Digits>) -> String {
     if value.is_finite() {
-        return serde_json::Value::from(value).to_string();
+        let scientific = format!("{value:e}");
+        let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        let exponent: Digits = exponent.parse().unwrap_or_default();
+        let point = |digits: &str| if digits.contains('.') { "" } else { ".0" };
+        return match server {
+            Some(digits) if (-4..digits).contains(&exponent) => value.to_string(),
+            Some(_) => format!("{mantissa}e{exponent:+03}"),
+            // As Java's Double.toString.
+            None if (-3..7).contains(&exponent) => {
+                let digits = value.to_string();
+                format!("{digits}{}", point(&digits))
+            }
+            None => format!("{mantissa}{}E{exponent}", point(mantissa)),
+        };
     }
     let name = if value.is_nan() {
         "NaN"
@@ -278,13 +305,26 @@ mod tests {
     #[test]
     fn what_is_read_is_written_again() {
         use Kind::{Boolean, Bytes, Decimal, Float, Integer, Json, Text, Timestamp};
+        let (float4, float8) = (Float { server: Some(6) }, Float { server: Some(15) });
         for (kind, json) in [
             (Boolean, "true"),
             (Integer, "-9223372036854775808"),
             (Decimal, "750.00"),
             (Decimal, "\"NaN\""),
-            (Float, "1.5"),
-            (Float, "\"-Infinity\""),
+            (Float { server: None }, "2.0"),
+            (Float { server: None }, "-0.001"),
+            (Float { server: None }, "1.0E-4"),
+            (Float { server: None }, "9999999.5"),
+            (Float { server: None }, "1.25E7"),
+            (float8, "1.5"),
+            (float8, "2"),
+            (float8, "-0.0001"),
+            (float8, "1e-05"),
+            (float8, "123456789012345"),
+            (float8, "1.5e+15"),
+            (float4, "123456"),
+            (float4, "1e+06"),
+            (float8, "\"-Infinity\""),
             (Bytes, "\"AP8Q\""),
             (Text, r#""a\"\né""#),
             (Json, r#"{"a": [1.10]}"#),
@@ -308,7 +348,9 @@ mod tests {
                 Value::Timestamp(us) => ValueResult::Timestamp(us),
                 Value::Json(text) => ValueResult::Json(text.to_owned()),
             };
-            assert_eq!(kind.write(&value).as_deref(), Ok(json), "{value:?}");
+            let mut text = String::new();
+            assert_eq!(kind.write(&value, &mut text), Ok(()), "{value:?}");
+            assert_eq!(text, json);
         }
     }
 
@@ -350,7 +392,8 @@ mod tests {
             (Kind::Json, ValueResult::Json("{".to_owned()), JSON),
             (Kind::Text, ValueResult::Unchanged, "text or null"),
         ] {
-            assert_eq!(kind.write(&value), Err(takes), "{value:?}");
+            let written = kind.write(&value, &mut String::new());
+            assert_eq!(written, Err(takes), "{value:?}");
         }
     }
 }

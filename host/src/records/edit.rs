@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::members::{Members, unescaped};
 use super::{Batch, EventHeader, Mark, OWN_HEADERS, Position, Records, Topic};
 
 /// What becomes of an event.
@@ -14,19 +13,62 @@ pub(crate) enum Edit {
     #[default]
     Keep,
     Drop,
-    /// Other values, as JSON, of columns by their index.
-    Change {
-        /// Of the new row, or the one that was deleted, and of the key.
-        values: Vec<(usize, String)>,
-        /// Of the row before an update.
-        old: Vec<(usize, String)>,
-    },
+    /// Other values of some columns: which of [`Edits::values`].
+    Change(Range<usize>),
     /// Another value, as JSON.
     Replace(String),
     /// Another topic.
     Route(Arc<Topic>),
     /// These in its place.
     Emit(Vec<Emitted>),
+}
+
+/// A value that takes another's place.
+#[derive(Clone, Debug)]
+pub(crate) struct NewValue {
+    pub(crate) image: Image,
+    /// Index among the topic's columns.
+    pub(crate) column: u32,
+    /// Where the other is, in the batch's text: in the event's key or in its value.
+    pub(crate) place: Range<usize>,
+    /// As JSON: which part of [`Edits::text`].
+    pub(crate) json: Range<usize>,
+}
+
+/// A row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// The new one, or the one that was deleted; and the key.
+    New,
+    /// The one before an update.
+    Old,
+}
+
+/// What becomes of the events of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Edits {
+    /// By event; those that are missing are kept.
+    pub(crate) events: Vec<Edit>,
+    /// Events behind the last one of a transaction, by the index of its commit among the marks, in
+    /// order.
+    pub(crate) ends: Vec<(usize, Vec<Emitted>)>,
+    pub(crate) values: Vec<NewValue>,
+    pub(crate) text: String,
+}
+
+impl Edits {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.ends.is_empty()
+    }
+
+    pub(crate) fn set(&mut self, event: usize, edit: Edit) {
+        if self.events.len() <= event {
+            self.events.resize_with(event + 1, Edit::default);
+        }
+        if let Some(place) = self.events.get_mut(event) {
+            *place = edit;
+        }
+    }
 }
 
 /// An event that the decoder did not make.
@@ -40,17 +82,10 @@ pub(crate) struct Emitted {
 }
 
 impl Batch {
-    /// Does with each event what is said of it, in their order. `ends` has events behind the last
-    /// one of a transaction, by the index of its commit among the marks, in order. `last` is the
-    /// last event of the batch before, which this one goes on behind. Who has the batch already
-    /// keeps what it was.
-    pub(crate) fn edit(
-        &mut self,
-        edits: Vec<Edit>,
-        ends: Vec<(usize, Vec<Emitted>)>,
-        last: &mut Option<Position>,
-    ) {
-        Arc::make_mut(&mut self.0).edit(edits, ends, last);
+    /// Does with each event what is said of it, in their order. `last` is the last event of the
+    /// batch before, which this one goes on behind. Who has the batch already keeps what it was.
+    pub(crate) fn edit(&mut self, edits: Edits, last: &mut Option<Position>) {
+        Arc::make_mut(&mut self.0).edit(edits, last);
     }
 
     /// Leaves the events before this index, and what stands between them.
@@ -80,14 +115,25 @@ impl Batch {
     }
 }
 
+struct NewValues<'a> {
+    values: &'a mut [NewValue],
+    text: &'a str,
+}
+
 impl Records {
-    fn edit(
-        &mut self,
-        edits: Vec<Edit>,
-        ends: Vec<(usize, Vec<Emitted>)>,
-        last: &mut Option<Position>,
-    ) {
-        let mut events = std::mem::take(&mut self.events).into_iter();
+    fn edit(&mut self, edits: Edits, last: &mut Option<Position>) {
+        let Edits {
+            events: edits,
+            ends,
+            mut values,
+            text,
+        } = edits;
+        let new = &mut NewValues {
+            values: &mut values,
+            text: &text,
+        };
+        let room = Vec::with_capacity(self.events.len());
+        let mut events = std::mem::replace(&mut self.events, room).into_iter();
         let mut marks = std::mem::take(&mut self.marks);
         let (mut edits, mut ends) = (edits.into_iter(), ends.into_iter().peekable());
         let mut taken = 0;
@@ -98,7 +144,7 @@ impl Records {
                 let Some(event) = events.next() else { break };
                 taken += 1;
                 reached = reached.max(Some(event.position));
-                self.put(event, edits.next().unwrap_or_default(), last);
+                self.put(event, edits.next().unwrap_or_default(), new, last);
             }
             if let Some((_, emitted)) = ends.next_if(|(of, _)| *of == index)
                 && let Mark::Commit(commit) = mark
@@ -122,16 +168,25 @@ impl Records {
             *count = self.events.len();
         }
         for event in events {
-            self.put(event, edits.next().unwrap_or_default(), last);
+            self.put(event, edits.next().unwrap_or_default(), new, last);
         }
         self.marks = marks;
     }
 
-    fn put(&mut self, mut event: EventHeader, edit: Edit, last: &mut Option<Position>) {
+    fn put(
+        &mut self,
+        mut event: EventHeader,
+        edit: Edit,
+        new: &mut NewValues<'_>,
+        last: &mut Option<Position>,
+    ) {
         match edit {
             Edit::Keep => {}
             Edit::Drop => return,
-            Edit::Change { values, old } => self.change(&mut event, &values, &old),
+            Edit::Change(values) => {
+                let values = new.values.get_mut(values).unwrap_or_default();
+                self.change(&mut event, values, new.text);
+            }
             Edit::Replace(value) => {
                 event.value = self.append(&value);
                 let nothing = event.value.start..event.value.start;
@@ -188,98 +243,28 @@ impl Records {
         start..self.text.len()
     }
 
-    fn change(
-        &mut self,
-        event: &mut EventHeader,
-        values: &[(usize, String)],
-        old: &[(usize, String)],
-    ) {
-        let Some(topic) = self.topics.get(event.topic).cloned() else {
-            return;
-        };
-        let topic = &*topic;
-        // The row at hand: of a DELETE there is no other.
-        let is_deleted = event.op == b'd';
-        let (row, before) = if is_deleted {
-            (&event.before, None)
-        } else {
-            (&event.after, Some(&event.before))
-        };
-        let mut replaced = self.places(row, topic, values);
-        if let Some(before) = before {
-            replaced.extend(self.places(before, topic, old));
+    fn change(&mut self, event: &mut EventHeader, values: &mut [NewValue], text: &str) {
+        values.sort_unstable_by_key(|value| value.place.start);
+        // The key stands before the value.
+        let in_key = values.partition_point(|value| value.place.start < event.value.start);
+        let (of_key, of_value) = values.split_at(in_key);
+        if !of_key.is_empty() {
+            event.key = self.spliced(&event.key.clone(), of_key, text, []);
         }
         let parts = [&mut event.before, &mut event.after, &mut event.source];
-        event.value = self.spliced(&event.value.clone(), replaced, parts);
-
-        let in_key = |index: &usize| {
-            topic
-                .columns
-                .get(*index)
-                .is_some_and(|column| column.in_key)
-        };
-        if values.iter().any(|(index, _)| in_key(index)) {
-            let key = event.key.clone();
-            let payload = self.payload_of(&key);
-            let replaced = self.places(&payload, topic, values);
-            event.key = self.spliced(&key, replaced, []);
-        }
-        if !event.unchanged.is_empty() && !is_deleted {
-            let known = self
-                .unchanged
-                .get(event.unchanged.clone())
-                .unwrap_or_default();
-            let left: Vec<u32> = known
-                .iter()
-                .copied()
-                .filter(|of| {
-                    !values
-                        .iter()
-                        .any(|(index, _)| u32::try_from(*index) == Ok(*of))
-                })
-                .collect();
+        event.value = self.spliced(&event.value.clone(), of_value, text, parts);
+        if !event.unchanged.is_empty() {
+            let is_new = |column| {
+                let mut values = of_value.iter();
+                values.any(|value| value.image == Image::New && value.column == column)
+            };
             let start = self.unchanged.len();
-            self.unchanged.extend(left);
+            for at in event.unchanged.clone() {
+                let column = self.unchanged.get(at).copied();
+                self.unchanged
+                    .extend(column.filter(|column| !is_new(*column)));
+            }
             event.unchanged = start..self.unchanged.len();
-        }
-    }
-
-    /// Where in the text the columns' values are that are to be others.
-    fn places<'a>(
-        &self,
-        object: &Range<usize>,
-        topic: &Topic,
-        values: &'a [(usize, String)],
-    ) -> Vec<(Range<usize>, &'a str)> {
-        let text = self.text.get(object.clone()).unwrap_or_default();
-        let mut places = Vec::new();
-        for (name, range) in Members::of(text) {
-            let name = unescaped(name);
-            let value = values.iter().find(|(index, _)| {
-                let column = topic.columns.get(*index);
-                column.is_some_and(|column| column.name == *name)
-            });
-            if let Some((_, value)) = value {
-                let place = object.start + range.start..object.start + range.end;
-                places.push((place, value.as_str()));
-            }
-        }
-        places
-    }
-
-    /// The object of a key's columns: where schemas are enabled, it is the payload.
-    fn payload_of(&self, key: &Range<usize>) -> Range<usize> {
-        let text = self.text.get(key.clone()).unwrap_or_default();
-        let mut members = Members::of(text);
-        match [members.next(), members.next(), members.next()] {
-            [Some(("schema", schema)), Some(("payload", payload)), None]
-                if text
-                    .get(schema.clone())
-                    .is_some_and(|text| text.starts_with('{')) =>
-            {
-                key.start + payload.start..key.start + payload.end
-            }
-            _ => key.clone(),
         }
     }
 
@@ -287,24 +272,24 @@ impl Records {
     fn spliced<const N: usize>(
         &mut self,
         whole: &Range<usize>,
-        mut replaced: Vec<(Range<usize>, &str)>,
+        values: &[NewValue],
+        text: &str,
         parts: [&mut Range<usize>; N],
     ) -> Range<usize> {
-        replaced.sort_by_key(|(place, _)| place.start);
-        let old = self.text.get(whole.clone()).unwrap_or_default();
-        let mut new = String::with_capacity(old.len() + 64);
+        let start = self.text.len();
         let mut copied = whole.start;
-        for (place, text) in &replaced {
-            new.push_str(self.text.get(copied..place.start).unwrap_or_default());
-            new.push_str(text);
+        for NewValue { place, json, .. } in values {
+            self.text.extend_from_within(copied..place.start);
+            self.text
+                .push_str(text.get(json.clone()).unwrap_or_default());
             copied = place.end;
         }
-        new.push_str(self.text.get(copied..whole.end).unwrap_or_default());
-        let new = self.append(&new);
+        self.text.extend_from_within(copied..whole.end);
         let moved = |at: usize| {
-            let mut to = new.start + at.saturating_sub(whole.start);
-            for (place, text) in replaced.iter().filter(|(place, _)| place.end <= at) {
-                to = to - place.len() + text.len();
+            let mut to = start + at.saturating_sub(whole.start);
+            for NewValue { place, json, .. } in values.iter().filter(|value| value.place.end <= at)
+            {
+                to = to - place.len() + json.len();
             }
             to
         };
@@ -313,7 +298,7 @@ impl Records {
                 *part = moved(part.start)..moved(part.end);
             }
         }
-        new
+        start..self.text.len()
     }
 }
 
@@ -346,7 +331,35 @@ pub(crate) fn headers_json(headers: &[(String, String)]) -> String {
     json
 }
 
+/// Appends a JSON string, written as the decoder writes them: keys may be compared by their text.
+pub(crate) fn quote(json: &mut String, text: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    json.push('"');
+    if text.bytes().all(is_plain) {
+        json.push_str(text);
+    } else {
+        for character in text.chars() {
+            match character {
+                '"' | '\\' => json.extend(['\\', character]),
+                '\u{8}' => json.push_str("\\b"),
+                '\t' => json.push_str("\\t"),
+                '\n' => json.push_str("\\n"),
+                '\u{c}' => json.push_str("\\f"),
+                '\r' => json.push_str("\\r"),
+                '\0'..' ' => {
+                    // Writing to a String does not fail.
+                    let _ = write!(json, "\\u{:04X}", u32::from(character));
+                }
+                _ => json.push(character),
+            }
+        }
+    }
+    json.push('"');
+}
+
 /// A JSON string.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut json = String::with_capacity(text.len() + 2);
+    quote(&mut json, text);
+    json
 }

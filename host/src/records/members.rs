@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr2;
+
 /// The members of an object as the decoder wrote it, in order: names as they are written, without
 /// their quotes, and where the values are. Ends early where the text is no object.
 pub(crate) struct Members<'a> {
@@ -11,9 +13,31 @@ pub(crate) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn of(text: &'a str) -> Self {
-        let at = if text.starts_with('{') { 1 } else { text.len() };
+    /// Those of the object that stands there in a text.
+    pub(crate) fn of(text: &'a str, object: &Range<usize>) -> Self {
+        let text = text.get(..object.end).unwrap_or_default();
+        let is_object = text.as_bytes().get(object.start) == Some(&b'{');
+        let at = if is_object {
+            object.start + 1
+        } else {
+            text.len()
+        };
         Self { text, at }
+    }
+
+    /// Where the value of the next member is, if its name is this one: as it is written, with its
+    /// quotes and the colon.
+    pub(crate) fn next_if(&mut self, name: &str) -> Option<Range<usize>> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        rest.starts_with(name.as_bytes())
+            .then(|| self.value(self.at + name.len()))?
+    }
+
+    fn value(&mut self, start: usize) -> Option<Range<usize>> {
+        let end = value_end(self.text.as_bytes(), start)?;
+        // A comma, or the end of the object.
+        self.at = end + 1;
+        Some(start..end)
     }
 }
 
@@ -28,11 +52,7 @@ impl<'a> Iterator for Members<'a> {
         let name_end = string_end(bytes, self.at)?;
         let name = self.text.get(self.at + 1..name_end - 1)?;
         // A colon, and then the value.
-        let start = name_end + 1;
-        let end = value_end(bytes, start)?;
-        // A comma, or the end of the object.
-        self.at = end + 1;
-        Some((name, start..end))
+        Some((name, self.value(name_end + 1)?))
     }
 }
 
@@ -49,11 +69,7 @@ pub(crate) fn unescaped(inner: &str) -> Cow<'_, str> {
 fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        let found = bytes
-            .get(at..)?
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\'))?;
-        at += found;
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
         if *bytes.get(at)? == b'"' {
             return Some(at + 1);
         }
@@ -63,6 +79,9 @@ fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
 
 /// Behind the value that begins at `start`, and may have white space in front of it or in it.
 fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
+    if bytes.get(start) == Some(&b'"') {
+        return string_end(bytes, start);
+    }
     let mut depth = 0_usize;
     let mut at = start;
     loop {
@@ -85,7 +104,7 @@ mod tests {
     use super::*;
 
     fn members(text: &str) -> Vec<(&str, &str)> {
-        Members::of(text)
+        Members::of(text, &(0..text.len()))
             .map(|(name, range)| (name, &text[range]))
             .collect()
     }
@@ -107,6 +126,10 @@ mod tests {
                 ("z", r#""""#),
             ]
         );
+        let mut some = Members::of(text, &(0..text.len()));
+        assert_eq!(some.next_if("\"b\":"), None);
+        assert_eq!(some.next_if("\"a\":"), Some(5..6));
+        assert_eq!(some.next().map(|(name, _)| name), Some("b"));
         assert_eq!(unescaped(r#"c\"é\u00e9"#), "c\"éé");
         for end in 0..text.len() {
             assert!(members(&text[..end]).len() <= 6, "{end}");

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use exports::pgoutput::plugin::transform::{
-    Commit, Description, Emission, Guest, Operation, Operations, Relation, Row, Verdict, Wanted,
+    Commit, Description, Document, Emission, Event, Guest, Operation, Operations, Relation, Rows,
+    Verdict, Wanted,
 };
 use serde_json::value::RawValue;
 
@@ -23,7 +24,11 @@ impl Guest for Flatten {
     }
 
     fn init(config: String) -> Result<(), String> {
-        if config.is_empty() { Ok(()) } else { Err("there is nothing to configure".to_owned()) }
+        if config.is_empty() {
+            Ok(())
+        } else {
+            Err("there is nothing to configure".to_owned())
+        }
     }
 
     fn select(_relation: Relation) -> Option<Wanted> {
@@ -38,8 +43,15 @@ impl Guest for Flatten {
         })
     }
 
-    fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
-        rows.iter().map(|row| flat(row).map_or(Verdict::Keep, Verdict::Replace)).collect()
+    fn process(rows: Rows) -> Vec<Verdict> {
+        let verdict = |(event, document): (&Event, &Document)| {
+            let payload = document.payload.as_deref()?;
+            flat(payload, event.operation == Operation::Delete).map(Verdict::Replace)
+        };
+        let events = rows.events.iter().zip(&rows.documents);
+        events
+            .map(|event| verdict(event).unwrap_or(Verdict::Keep))
+            .collect()
     }
 
     fn flush(_commit: Commit) -> Vec<Emission> {
@@ -48,10 +60,11 @@ impl Guest for Flatten {
 }
 
 /// The row as it stands in the event: its text is not touched.
-fn flat(row: &Row) -> Option<String> {
-    let event: BTreeMap<&str, &RawValue> = serde_json::from_str(row.payload.as_deref()?).ok()?;
-    let is_deleted = row.operation == Operation::Delete;
-    let object = event.get(if is_deleted { "before" } else { "after" })?.get();
+fn flat(payload: &str, is_deleted: bool) -> Option<String> {
+    let event: BTreeMap<&str, &RawValue> = serde_json::from_str(payload).ok()?;
+    let object = event
+        .get(if is_deleted { "before" } else { "after" })?
+        .get();
     let members = object.strip_prefix('{')?.strip_suffix('}')?;
     Some(match (is_deleted, members.is_empty()) {
         (false, _) => object.to_owned(),

@@ -1,16 +1,15 @@
-//! Replaces personal data by a keyed hash (HMAC-SHA-256): who has no key learns nothing of it, and
-//! equal values stay equal, so that tables can still be joined.
+//! Replaces personal data: by a keyed hash (HMAC-SHA-256), of which nobody learns anything who has
+//! no key, and which is equal where values are, so that tables can still be joined; or by a text.
 //!
-//! The configuration: a line `key=…` and a line for each column, `schema.table.column`. Columns of
-//! text get the hash in hexadecimal digits; all others become null.
+//! The configuration: lines `key=…`, `schema.table.column` for a hash in hexadecimal digits, and
+//! `schema.table.column=***` for that text. Columns that are no text become null.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::Write;
 
 use exports::pgoutput::plugin::transform::{
-    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict,
-    Wanted,
+    Column, Commit, Description, Emission, Guest, NewValue, Operations, Relation, Rows, Value,
+    Verdict, Wanted,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -23,10 +22,16 @@ struct Mask;
 #[derive(Default)]
 struct State {
     hmac: Option<Hmac<Sha256>>,
-    /// `schema.table.column`
-    columns: Vec<String>,
+    /// By `schema.table.column`.
+    masks: HashMap<String, With>,
     /// By relation: the indexes of its columns, in the order of the rows' values.
-    relations: HashMap<u32, Vec<u32>>,
+    relations: HashMap<u32, Vec<(u32, With)>>,
+}
+
+#[derive(Clone)]
+enum With {
+    Hash,
+    Text(String),
 }
 
 thread_local! {
@@ -43,16 +48,30 @@ impl Guest for Mask {
     }
 
     fn init(config: String) -> Result<(), String> {
-        let lines = config.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines = config
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
         let mut state = State::default();
         for line in lines {
-            match line.strip_prefix("key=") {
-                Some(key) => state.hmac = Hmac::new_from_slice(key.as_bytes()).ok(),
-                None if line.split('.').count() == 3 => state.columns.push(line.to_owned()),
-                None => return Err("expected key=… and lines with schema.table.column".to_owned()),
+            let (name, with) = match line.split_once('=') {
+                Some(("key", key)) => {
+                    state.hmac = Hmac::new_from_slice(key.as_bytes()).ok();
+                    continue;
+                }
+                Some((name, text)) => (name, With::Text(text.to_owned())),
+                None => (line, With::Hash),
+            };
+            if name.split('.').count() != 3 {
+                return Err("expected key=… and lines with schema.table.column".to_owned());
             }
+            state.masks.insert(name.to_owned(), with);
         }
-        if state.hmac.is_none() {
+        if state.masks.is_empty() {
+            return Err("a line schema.table.column is missing".to_owned());
+        }
+        let hashes = state.masks.values().any(|with| matches!(with, With::Hash));
+        if hashes && state.hmac.is_none() {
             return Err("a line key=… is missing".to_owned());
         }
         STATE.set(state);
@@ -61,20 +80,21 @@ impl Guest for Mask {
 
     fn select(relation: Relation) -> Option<Wanted> {
         STATE.with_borrow_mut(|state| {
-            let of = format!("{}.{}.", relation.schema, relation.table);
-            let masked = |name: &str| {
-                let names = state.columns.iter().filter_map(|column| column.strip_prefix(&of));
-                names.into_iter().any(|column| column == name)
+            let masked = |(column, index): (&Column, u32)| {
+                let name = format!("{}.{}.{}", relation.schema, relation.table, column.name);
+                Some((index, state.masks.get(&name)?.clone()))
             };
-            let columns = relation.columns.iter().zip(0..);
-            let columns: Vec<u32> = columns
-                .filter(|(column, _)| masked(&column.name))
-                .map(|(_, index)| index)
+            let masks: Vec<_> = relation
+                .columns
+                .iter()
+                .zip(0..)
+                .filter_map(masked)
                 .collect();
-            if columns.is_empty() {
+            if masks.is_empty() {
                 return None;
             }
-            state.relations.insert(relation.id, columns.clone());
+            let columns = masks.iter().map(|(index, _)| *index).collect();
+            state.relations.insert(relation.id, masks);
             Some(Wanted {
                 operations: Operations::all(),
                 columns,
@@ -84,16 +104,18 @@ impl Guest for Mask {
         })
     }
 
-    fn process(relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
+    fn process(rows: Rows) -> Vec<Verdict> {
         STATE.with_borrow(|state| {
-            let columns = state.relations.get(&relation).map_or(&[][..], Vec::as_slice);
-            let verdict = |row: &Row| {
-                Verdict::Change(Change {
-                    values: state.masked(columns, &row.values),
-                    old: state.masked(columns, &row.old),
-                })
+            let Some(masks) = state.relations.get(&rows.relation) else {
+                return Vec::new();
             };
-            rows.iter().map(verdict).collect()
+            let values = rows.values.chunks_exact(masks.len());
+            let old = rows.old.chunks_exact(masks.len());
+            let verdict = |(values, old)| {
+                let new = state.masked(masks, values, false);
+                Verdict::Change(new.chain(state.masked(masks, old, true)).collect())
+            };
+            values.zip(old).map(verdict).collect()
         })
     }
 
@@ -103,23 +125,39 @@ impl Guest for Mask {
 }
 
 impl State {
-    fn masked(&self, columns: &[u32], values: &[Value]) -> Vec<(u32, Value)> {
-        let masked = columns.iter().zip(values).filter_map(|(column, value)| match value {
-            Value::Null | Value::Unchanged => None,
-            Value::Text(text) => Some((*column, Value::Text(self.hash(text)))),
-            _ => Some((*column, Value::Null)),
-        });
-        masked.collect()
+    fn masked<'a>(
+        &'a self,
+        masks: &'a [(u32, With)],
+        values: &'a [Value],
+        old: bool,
+    ) -> impl Iterator<Item = NewValue> + 'a {
+        masks
+            .iter()
+            .zip(values)
+            .filter_map(move |((column, with), value)| {
+                let value = match (value, with) {
+                    (Value::Null | Value::Unchanged, _) => return None,
+                    (Value::Text(text), With::Hash) => Value::Text(self.hash(text)),
+                    (Value::Text(_), With::Text(text)) => Value::Text(text.clone()),
+                    _ => Value::Null,
+                };
+                Some(NewValue {
+                    column: *column,
+                    old,
+                    value,
+                })
+            })
     }
 
     fn hash(&self, text: &str) -> String {
-        let mut hex = String::with_capacity(64);
-        if let Some(hmac) = &self.hmac {
-            for byte in hmac.clone().chain_update(text).finalize().into_bytes() {
-                // Writing to a String does not fail.
-                let _ = write!(hex, "{byte:02x}");
-            }
-        }
-        hex
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
+        let Some(hmac) = &self.hmac else {
+            return String::new();
+        };
+        let hash = hmac.clone().chain_update(text).finalize().into_bytes();
+        let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.map(|digit| DIGITS[usize::from(digit)]).collect()
     }
 }

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 
 use exports::pgoutput::plugin::transform::{
-    Commit, Description, Emission, Guest, Operation, Operations, Relation, Row, Value, Verdict,
+    Commit, Description, Emission, Guest, Operation, Operations, Relation, Rows, Value, Verdict,
     Wanted,
 };
 
@@ -34,7 +34,11 @@ impl Guest for Outbox {
     }
 
     fn init(config: String) -> Result<(), String> {
-        TABLE.set(if config.is_empty() { "outbox".to_owned() } else { config });
+        TABLE.set(if config.is_empty() {
+            "outbox".to_owned()
+        } else {
+            config
+        });
         Ok(())
     }
 
@@ -44,10 +48,15 @@ impl Guest for Outbox {
         }
         let index = |name: &str| {
             let mut columns = relation.columns.iter().zip(0..);
-            columns.find(|(column, _)| column.name == name).map(|(_, index)| index)
+            columns
+                .find(|(column, _)| column.name == name)
+                .map(|(_, index)| index)
         };
         // Without one of them it is another table with this name.
-        let columns = COLUMNS.iter().map(|name| index(name)).collect::<Option<Vec<u32>>>()?;
+        let columns = COLUMNS
+            .iter()
+            .map(|name| index(name))
+            .collect::<Option<Vec<u32>>>()?;
         Some(Wanted {
             operations: Operations::all(),
             columns,
@@ -56,32 +65,33 @@ impl Guest for Outbox {
         })
     }
 
-    fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
-        rows.into_iter().map(verdict).collect()
+    fn process(rows: Rows) -> Vec<Verdict> {
+        let mut values = rows.values.into_iter().map(text);
+        let mut next = || values.next().flatten();
+        let mut verdicts = Vec::new();
+        for event in rows.events {
+            let [topic, key, payload, kind, id] = COLUMNS.map(|_| next());
+            verdicts.push(match (event.operation, topic) {
+                (Operation::Create, Some(topic)) => {
+                    let headers = [("type", kind), ("id", id)].into_iter();
+                    let headers = headers.filter_map(|(name, text)| Some((name.to_owned(), text?)));
+                    Verdict::Emit(vec![Emission {
+                        topic: format!("outbox.event.{topic}"),
+                        key: key.map(|key| quoted(&key)),
+                        payload,
+                        headers: headers.collect(),
+                    }])
+                }
+                (Operation::Create, None) => Verdict::Fail("aggregatetype is null".to_owned()),
+                _ => Verdict::Drop,
+            });
+        }
+        verdicts
     }
 
     fn flush(_commit: Commit) -> Vec<Emission> {
         Vec::new()
     }
-}
-
-fn verdict(row: Row) -> Verdict {
-    if row.operation != Operation::Create {
-        return Verdict::Drop;
-    }
-    let mut values = row.values.into_iter().map(text);
-    let mut next = || values.next().flatten();
-    let (Some(topic), key, payload, kind, id) = (next(), next(), next(), next(), next()) else {
-        return Verdict::Fail("aggregatetype is null".to_owned());
-    };
-    let headers = [("type", kind), ("id", id)];
-    let headers = headers.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
-    Verdict::Emit(vec![Emission {
-        topic: format!("outbox.event.{topic}"),
-        key: key.map(|key| quoted(&key)),
-        payload,
-        headers: headers.collect(),
-    }])
 }
 
 /// A value as text; of json its text.

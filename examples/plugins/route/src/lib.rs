@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use exports::pgoutput::plugin::transform::{
-    Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict, Wanted,
+    Commit, Description, Emission, Guest, Operations, Relation, Rows, Value, Verdict, Wanted,
 };
 
 wit_bindgen::generate!({ path: "../../../wit/plugin", world: "plugin" });
@@ -30,7 +30,11 @@ impl Guest for Route {
     }
 
     fn init(config: String) -> Result<(), String> {
-        COLUMN.set(if config.is_empty() { "tenant_id".to_owned() } else { config });
+        COLUMN.set(if config.is_empty() {
+            "tenant_id".to_owned()
+        } else {
+            config
+        });
         Ok(())
     }
 
@@ -47,17 +51,17 @@ impl Guest for Route {
         })
     }
 
-    fn process(relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
+    fn process(rows: Rows) -> Vec<Verdict> {
         TOPICS.with_borrow(|topics| {
-            let topic = topics.get(&relation).map_or("", String::as_str);
-            let verdict = |row: &Row| match row.values.as_slice() {
-                [Value::Integer(tenant)] => Verdict::Route(format!("{topic}.{tenant}")),
-                [Value::Text(tenant)] if !tenant.is_empty() => {
+            let topic = topics.get(&rows.relation).map_or("", String::as_str);
+            let verdict = |value: &Value| match value {
+                Value::Integer(tenant) => Verdict::Route(format!("{topic}.{tenant}")),
+                Value::Text(tenant) if !tenant.is_empty() => {
                     Verdict::Route(format!("{topic}.{tenant}"))
                 }
                 _ => Verdict::Keep,
             };
-            rows.iter().map(verdict).collect()
+            rows.values.iter().map(verdict).collect()
         })
     }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use exports::pgoutput::plugin::transform::{
-    Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict, Wanted,
+    Commit, Description, Emission, Guest, Operations, Relation, Rows, Value, Verdict, Wanted,
 };
 
 wit_bindgen::generate!({ path: "../../../wit/plugin", world: "plugin" });
@@ -26,7 +26,11 @@ impl Guest for SoftDeletes {
     }
 
     fn init(config: String) -> Result<(), String> {
-        let column = if config.is_empty() { "deleted_at".to_owned() } else { config };
+        let column = if config.is_empty() {
+            "deleted_at".to_owned()
+        } else {
+            config
+        };
         COLUMN.set(column);
         Ok(())
     }
@@ -43,12 +47,12 @@ impl Guest for SoftDeletes {
         })
     }
 
-    fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
-        let verdict = |row: &Row| match row.values.as_slice() {
-            [Value::Null | Value::Unchanged | Value::Boolean(false)] | [] => Verdict::Keep,
+    fn process(rows: Rows) -> Vec<Verdict> {
+        let verdict = |value: &Value| match value {
+            Value::Null | Value::Unchanged | Value::Boolean(false) => Verdict::Keep,
             _ => Verdict::Drop,
         };
-        rows.iter().map(verdict).collect()
+        rows.values.iter().map(verdict).collect()
     }
 
     fn flush(_commit: Commit) -> Vec<Emission> {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use exports::pgoutput::plugin::transform::{
-    Change, Commit, Description, Emission, Guest, Operations, Relation, Row, Value, Verdict,
+    Commit, Description, Emission, Guest, NewValue, Operations, Relation, Rows, Value, Verdict,
     Wanted,
 };
 use pgoutput::plugin::log::{Level, log};
@@ -42,9 +42,12 @@ impl Guest for Hostile {
     }
 
     fn select(relation: Relation) -> Option<Wanted> {
+        let word = WORD.with_borrow(Clone::clone);
+        let echoes = word == "echo";
+        let width = if echoes { relation.columns.len() } else { 1 };
         let columns = relation.columns.iter().zip(0..);
-        let mut columns: Vec<u32> = columns.map(|(_, index)| index).take(1).collect();
-        match WORD.with_borrow(Clone::clone).as_str() {
+        let mut columns: Vec<u32> = columns.map(|(_, index)| index).take(width).collect();
+        match word.as_str() {
             "liar-column" => columns.push(7_000),
             "liar-twice" => columns.extend(columns.clone()),
             "trap-select" => panic!("select"),
@@ -53,19 +56,23 @@ impl Guest for Hostile {
         Some(Wanted {
             operations: Operations::all(),
             columns,
-            old: false,
-            payload: false,
+            old: echoes,
+            payload: echoes,
         })
     }
 
-    fn process(_relation: u32, rows: Vec<Row>) -> Vec<Verdict> {
+    fn process(rows: Rows) -> Vec<Verdict> {
         let word = WORD.with_borrow(Clone::clone);
+        if word == "echo" {
+            return echo(rows);
+        }
         let at = AT.with_borrow(Clone::clone);
         let mut verdicts = Vec::new();
-        for row in &rows {
-            let here = match row.values.as_slice() {
+        for index in 0..rows.events.len() {
+            // What is of no table has no column.
+            let here = match rows.values.get(index) {
                 _ if at.is_empty() => true,
-                [Value::Integer(id)] => at.contains(id),
+                Some(Value::Integer(id)) => at.contains(id),
                 _ => false,
             };
             verdicts.push(if here { be(&word) } else { Verdict::Keep });
@@ -87,6 +94,29 @@ impl Guest for Hostile {
     }
 }
 
+/// Gives each column the value that it has.
+fn echo(rows: Rows) -> Vec<Verdict> {
+    let count = rows.events.len();
+    assert_eq!(rows.documents.len(), count);
+    assert_eq!(rows.old.len(), rows.values.len());
+    let width = rows.values.len() / count;
+    let mut values = rows.values.into_iter();
+    let mut old_values = rows.old.into_iter();
+    let image = |values: &mut dyn Iterator<Item = Value>, old| {
+        let values = (0..).zip(values.take(width));
+        let known = values.filter(|(_, value)| !matches!(value, Value::Unchanged));
+        known
+            .map(|(column, value)| NewValue { column, old, value })
+            .collect::<Vec<_>>()
+    };
+    let echo = |_| {
+        let mut values = image(&mut values, false);
+        values.extend(image(&mut old_values, true));
+        Verdict::Change(values)
+    };
+    (0..count).map(echo).collect()
+}
+
 fn be(word: &str) -> Verdict {
     match word {
         "spin" => loop {
@@ -104,14 +134,8 @@ fn be(word: &str) -> Verdict {
         "host-call-storm" => loop {
             log(Level::Warning, "a line");
         },
-        "liar-type" => Verdict::Change(Change {
-            values: vec![(0, Value::Text("no number".to_owned()))],
-            old: Vec::new(),
-        }),
-        "liar-index" => Verdict::Change(Change {
-            values: vec![(9_999, Value::Null)],
-            old: Vec::new(),
-        }),
+        "liar-type" => change(0, Value::Text("no number".to_owned())),
+        "liar-index" => change(9_999, Value::Null),
         "liar-json" => Verdict::Replace("{".to_owned()),
         "liar-topic" => Verdict::Emit(vec![emission("")]),
         "fail" => Verdict::Fail("this one will not do".to_owned()),
@@ -121,6 +145,14 @@ fn be(word: &str) -> Verdict {
         "route-nowhere" => Verdict::Route(String::new()),
         _ => Verdict::Keep,
     }
+}
+
+fn change(column: u32, value: Value) -> Verdict {
+    Verdict::Change(vec![NewValue {
+        column,
+        old: false,
+        value,
+    }])
 }
 
 fn emission(topic: &str) -> Emission {
@@ -133,6 +165,14 @@ fn emission(topic: &str) -> Emission {
 }
 
 fn deep(level: u64) -> Verdict {
-    let below = if black_box(level) > 0 { deep(level + 1) } else { Verdict::Keep };
-    if black_box(level) == 0 { Verdict::Keep } else { below }
+    let below = if black_box(level) > 0 {
+        deep(level + 1)
+    } else {
+        Verdict::Keep
+    };
+    if black_box(level) == 0 {
+        Verdict::Keep
+    } else {
+        below
+    }
 }
