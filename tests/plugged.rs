@@ -254,3 +254,70 @@ async fn an_outbox_becomes_events_of_its_own() {
     stream.stop().await.unwrap();
     place.leave().await;
 }
+
+/// `RELOADS` of them, while somebody writes all the while. Nothing is lost or doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_whose_file_changes_is_used_from_a_commit_on() {
+    let reloads = std::env::var("RELOADS").map_or(12, |count| count.parse().unwrap());
+    let place = Place::new("plugged_reload", SETUP).await;
+    let file = place.file().with_extension("wasm");
+    // One after the other takes the file's place, and each lets everything through.
+    let versions = ["hostile", "soft-deletes"].map(|name| fs::read(guest(name)).unwrap());
+    let put = |number: u64| {
+        let [one, other] = &versions;
+        let new = file.with_extension("new");
+        fs::write(&new, if number.is_multiple_of(2) { one } else { other }).unwrap();
+        fs::rename(new, &file).unwrap();
+    };
+    put(0);
+    let plugin = Plugin::file(&file).config("keep");
+    let mut stream = place.config().plugin(plugin).connect().await.unwrap();
+    let sql = connect(&place.url, Some(place.name)).await;
+    let (enough, mut is_enough) = tokio::sync::oneshot::channel();
+    let writer = tokio::spawn(async move {
+        // Some transactions fit into a batch, some do not.
+        let counts = [1, 10, 100, 2_000].into_iter().cycle();
+        let mut next = 1;
+        for count in counts {
+            sql.batch_execute(&insert(next, count)).await.unwrap();
+            next += count;
+            if is_enough.try_recv().is_ok() {
+                break;
+            }
+        }
+        next
+    });
+    let (mut number, mut expected) = (0, 1);
+    while number < reloads {
+        number += 1;
+        put(number);
+        while stream.status().plugins[0].reloads < number {
+            let batch = timeout(PATIENCE, stream.next_batch()).await.unwrap();
+            for event in batch.unwrap().unwrap().events() {
+                assert_eq!(id(&event), expected);
+                expected += 1;
+                stream.acknowledger().acknowledge(event.position()).unwrap();
+            }
+        }
+    }
+    enough.send(()).unwrap();
+    let end = writer.await.unwrap();
+    let rest = usize::try_from(end - expected).unwrap();
+    let ids: Vec<i64> = events(&mut stream, rest).await.iter().map(id).collect();
+    assert_eq!(ids, (expected..end).collect::<Vec<_>>());
+
+    // A bad one is refused.
+    fs::write(&file, "no plugin").unwrap();
+    while stream.status().plugins[0].refused == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    place.run(&insert(end, 1)).await;
+    assert_eq!(id(&events(&mut stream, 1).await[0]), end);
+    let status = stream.status();
+    let plugin = &status.plugins[0];
+    assert_eq!((plugin.reloads, plugin.refused), (reloads, 1));
+    assert_eq!((status.state, status.reconnects), (State::Streaming, 0));
+    stream.stop().await.unwrap();
+    fs::remove_file(file).unwrap();
+    place.leave().await;
+}

@@ -16,6 +16,8 @@ use pgoutput_decoder_host::{
 use pgoutput_decoder_tests::{folder, guest};
 use serde_json::Value;
 
+mod plugin_files;
+
 const NATIVE: &str = "native";
 const DEBEZIUM: &str = "debezium";
 
@@ -558,92 +560,6 @@ fn outcome_of_load(units: u64) -> bool {
         ..PluginLimits::default()
     };
     Plugins::load(&[hostile("keep").limits(limits)], true, |_| {}).is_ok()
-}
-
-fn refused(plugin: Plugin) -> String {
-    let limits = plugin;
-    match Plugins::load(&[limits], true, |_| {}) {
-        Ok(_) => panic!("it was loaded"),
-        Err(error) => error.to_string(),
-    }
-}
-
-#[test]
-fn what_is_no_plugin_says_why() {
-    let wasm = std::fs::read(guest("hostile")).unwrap();
-    let decoder = refused(Plugin::bytes(pgoutput_decoder_host::COMPONENT));
-    assert!(
-        decoder.contains("it exports no pgoutput:plugin/transform@0.1.0"),
-        "{decoder}"
-    );
-    assert!(
-        decoder.contains("pgoutput:decoder/decoding@0.1.0"),
-        "{decoder}"
-    );
-    let text = refused(Plugin::bytes(*b"#!/usr/bin/env python3\n"));
-    assert!(text.ends_with("it is not WebAssembly"), "{text}");
-    let missing = refused(Plugin::file(Path::new("/none/such.wasm")));
-    assert!(
-        missing.starts_with("plugin /none/such.wasm: its file cannot be read: "),
-        "{missing}"
-    );
-    let cut = refused(Plugin::bytes(&wasm[..wasm.len() / 2]));
-    assert!(cut.contains("it is no plugin that can be used"), "{cut}");
-    let bad_day = refused(hostile("refuse"));
-    assert!(
-        bad_day.ends_with("it refuses its configuration: it is a bad day"),
-        "{bad_day}"
-    );
-    let key = refused(Plugin::file(guest("mask")).config("public.customers.email"));
-    assert!(key.ends_with("a line key=… is missing"), "{key}");
-    let tiny = PluginLimits {
-        memory_max_bytes: 64 << 10,
-        ..PluginLimits::default()
-    };
-    let tiny = refused(hostile("keep").limits(tiny));
-    assert!(tiny.contains("memory limit of 65536 bytes"), "{tiny}");
-}
-
-#[test]
-fn a_file_is_the_one_that_was_pinned() {
-    let other = "00".repeat(32);
-    let refused = refused(hostile("keep").sha256(&other));
-    assert!(
-        refused.contains(&format!("and {other} was asked for")),
-        "{refused}"
-    );
-    let found = refused.split("its SHA-256 is ").nth(1).unwrap();
-    let found = found.split(',').next().unwrap().to_uppercase();
-    assert!(Plugins::load(&[hostile("keep").sha256(&found)], true, |_| {}).is_ok());
-}
-
-#[test]
-fn a_file_of_settings_says_how_a_plugin_is_used() {
-    let place = std::env::temp_dir().join(format!("plugin-{}.json", std::process::id()));
-    let wasm = guest("mask");
-    let settings = format!(
-        r#"{{"file": {wasm:?}, "config": "key=k\npublic.customers.email", "on_error": "skip",
-            "cpu_max_ms": 20, "memory_max_bytes": 16777216}}"#
-    );
-    std::fs::write(&place, settings).unwrap();
-    let masked = made(NATIVE, &[Plugin::open(&place).unwrap()]);
-    assert!(masked.status[0].changed > 3, "{:?}", masked.status);
-    for (text, reason) in [
-        ("{", "line 1, column 1: not as expected"),
-        (r#"{"file": "x", "colour": "secret"}"#, "not as expected"),
-        (
-            r#"{"file": "x", "on_error": "secret"}"#,
-            "on_error: expected \"stop\"",
-        ),
-    ] {
-        std::fs::write(&place, text).unwrap();
-        let error = Plugin::open(&place).unwrap_err().to_string();
-        assert!(
-            error.contains(reason) && !error.contains("secret"),
-            "{error}"
-        );
-    }
-    std::fs::remove_file(&place).unwrap();
 }
 
 #[test]

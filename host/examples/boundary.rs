@@ -23,6 +23,7 @@ const BATCH_BYTES: usize = 64 << 10;
 const CHANGES: u32 = 30_000;
 const CHANGES_PER_TRANSACTION: u32 = 100;
 const ROUNDS: usize = 11;
+const RELOADS: u32 = 1_000;
 /// 2026-11-21, in µs since 1970-01-01.
 const NOW_US: i64 = 1_795_219_200_000_000;
 
@@ -113,6 +114,36 @@ fn measure_plugins(folder: &Path) {
     for (name, _, rounds) in measured {
         let ns = ns_per_change(rounds) - base;
         println!("{:<33} {name:<36} {ns:>6.1}", workload.name);
+    }
+    println!("\na plugin whose file has changed");
+    measure_reloads(folder, &mut bench, &batches);
+}
+
+/// Prints how long a stream stands still when a plugin's file has changed: what the batch takes in
+/// which the new one takes over, and what the batch before it took.
+fn measure_reloads(folder: &Path, bench: &mut Bench, batches: &[Vec<u8>]) {
+    let place = std::env::temp_dir().join(format!("boundary-{}.wasm", std::process::id()));
+    let [one, other] = ["soft_deletes", "route"].map(|name| folder.join(format!("{name}.wasm")));
+    std::fs::copy(&other, &place).unwrap();
+    let plugin = Plugin::file(&place).config("paid");
+    let mut plugins = Plugins::load(&[plugin], true, |_| {}).unwrap();
+    let (mut usual, mut reloads) = (Vec::new(), Vec::new());
+    let mut batches = batches.chunks(1).cycle();
+    for number in 0..RELOADS {
+        usual.push(bench.plug_in(batches.next().unwrap(), &mut plugins));
+        std::fs::copy(if number % 2 == 0 { &one } else { &other }, &place).unwrap();
+        plugins.reload();
+        reloads.push(bench.plug_in(batches.next().unwrap(), &mut plugins));
+    }
+    assert_eq!(plugins.status()[0].reloads, u64::from(RELOADS));
+    std::fs::remove_file(place).unwrap();
+    for (name, mut times) in [("usual", usual), ("reload", reloads)] {
+        times.sort_unstable();
+        let at = |part: usize| times[part].as_secs_f64() * 1e3;
+        let (median, longest) = (at(times.len() / 2), at(times.len() - 1));
+        println!(
+            "{name:<6} batch: median {median:.3} ms, longest {longest:.3} ms, {RELOADS} times"
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::backoff::Backoff;
 use crate::catalog::Catalog;
@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     engine: Engine,
     topics: TopicTable,
     plugins: Plugins,
+    /// Looks after their files, until it is dropped.
+    _watching: JoinSet<()>,
     /// Frames of transactions that are not decided.
     stash: Stash,
     /// Those of the one that was just committed.
@@ -92,7 +94,7 @@ impl Driver {
         batches: Producer,
     ) -> Result<(Self, Link), Error> {
         let engine = open_engine(&config, &connector)?;
-        let plugins = plugins::load(&config)?;
+        let mut plugins = plugins::load(&config)?;
         shared.health().plugins = plugins.counters();
         let mut driver = Self {
             catalog: Catalog::new(&config, Arc::clone(&connector)),
@@ -105,6 +107,7 @@ impl Driver {
             batches,
             engine,
             topics: TopicTable::default(),
+            _watching: plugins::watch(&mut plugins),
             plugins,
             identity: None,
             slot_on_standby: false,

@@ -24,12 +24,14 @@ mod relation;
 mod sandbox;
 mod settings;
 mod value;
+mod version;
 mod wasi;
 mod world;
 
 use self::log::Log;
 pub use self::log::{PluginLevel, PluginLine};
 use self::member::Member;
+pub(crate) use self::version::Watch;
 
 /// A plugin and how it is used.
 #[derive(Clone, Debug)]
@@ -123,6 +125,10 @@ pub struct PluginStatus {
     pub wrong_answers: u64,
     /// Lines of its log that were too many.
     pub lines_unshown: u64,
+    /// Times that its file had changed and the new one was used from then on.
+    pub reloads: u64,
+    /// Times that its file had changed and the new one could not be used.
+    pub refused: u64,
 }
 
 /// Why a plugin cannot be used, or what it failed with.
@@ -222,7 +228,9 @@ pub enum PluginError {
 }
 
 impl Plugin {
-    /// A plugin in a file: a component, or a core module with its world in it.
+    /// A plugin in a file: a component, or a core module with its world in it. When the file
+    /// changes while a stream runs, the new plugin is used from a commit on; see
+    /// [`Plugin::sha256`].
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::new(Source::File(path.into()))
     }
@@ -270,7 +278,8 @@ impl Plugin {
         self
     }
 
-    /// The SHA-256 that the file must have, in hexadecimal digits; default any.
+    /// The SHA-256 that the file must have, in hexadecimal digits; default any. Such a file is not
+    /// looked at again when it changes.
     pub fn sha256(mut self, hash: &str) -> Self {
         self.sha256 = Some(hash.to_ascii_lowercase());
         self
@@ -385,6 +394,17 @@ impl Plugins {
             .collect())
     }
 
+    /// Loads again those whose files have changed. They are used from the next commit on; one that
+    /// cannot be used twice in a row is refused, and what it was goes on. A stream does so by
+    /// itself.
+    pub fn reload(&mut self) {
+        let watches = self
+            .members
+            .iter_mut()
+            .filter_map(|member| member.watch.as_mut());
+        watches.for_each(Watch::look);
+    }
+
     /// What each of them has done so far.
     pub fn status(&self) -> Vec<PluginStatus> {
         self.counters().iter().map(PluginCounters::status).collect()
@@ -412,6 +432,12 @@ impl Plugins {
         for member in &mut self.members {
             member.reset();
         }
+    }
+
+    /// What looks for changes of their files, from elsewhere.
+    pub(crate) fn watches(&mut self) -> Vec<Watch> {
+        let members = self.members.iter_mut();
+        members.filter_map(|member| member.watch.take()).collect()
     }
 
     pub(crate) fn policy(&self, member: usize) -> Option<&OnUndecodable> {

@@ -99,4 +99,8 @@ class PluginStatus:
     """Answers that cannot be."""
 
     lines_unshown: int
+    reloads: int
+    """Times that its file had changed and the new one was used from then on."""
+    refused: int
+    """Times that its file had changed and the new one could not be used."""
     """Lines of its log that were too many."""

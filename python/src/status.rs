@@ -57,6 +57,8 @@ fn plugin<'py>(py: Python<'py>, status: &PluginStatus) -> PyResult<Bound<'py, Py
     fields.set_item("traps", status.traps)?;
     fields.set_item("wrong_answers", status.wrong_answers)?;
     fields.set_item("lines_unshown", status.lines_unshown)?;
+    fields.set_item("reloads", status.reloads)?;
+    fields.set_item("refused", status.refused)?;
     let class = CLASS.import(py, "pgoutput_decoder.plugins", "PluginStatus")?;
     class.call((), Some(&fields))
 }

@@ -1,5 +1,9 @@
 //! Plugins between decoding and handing over, and what becomes of the events they fail at.
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
 use crate::config::Config;
 use crate::error::Error;
 use crate::plugin::{Fault, Plugins};
@@ -15,6 +19,30 @@ use super::undecodable::park;
 pub(super) fn load(config: &Config) -> Result<Plugins, Error> {
     let load = || Plugins::load_all(&config.plugins, config.is_native(), &config.on_plugin_line);
     blocking(load).map_err(Error::from)
+}
+
+/// Looks after their files: one that changes is loaded beside what is in use.
+pub(super) fn watch(plugins: &mut Plugins) -> JoinSet<()> {
+    let mut watching = JoinSet::new();
+    for mut watch in plugins.watches() {
+        watching.spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                if !watch.has_changed() {
+                    continue;
+                }
+                let looked = tokio::task::spawn_blocking(move || {
+                    watch.look();
+                    watch
+                });
+                match looked.await {
+                    Ok(again) => watch = again,
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+    watching
 }
 
 impl Driver {
@@ -113,3 +141,6 @@ impl Fault {
         format!("plugin {}: {}", self.failed.plugin, self.failed.error)
     }
 }
+
+/// Between two looks at a plugin's file.
+const LOOK: Duration = Duration::from_millis(100);

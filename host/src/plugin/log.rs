@@ -116,6 +116,16 @@ impl Log {
         self.0.to.tell(&line);
     }
 
+    /// A line about the plugin, which is shown whatever it logs itself.
+    pub(super) fn note(&self, level: PluginLevel, text: &str) {
+        let plugin = self.lines().plugin.clone();
+        self.0.to.tell(&PluginLine {
+            plugin,
+            level,
+            text: cut(text).to_owned(),
+        });
+    }
+
     fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

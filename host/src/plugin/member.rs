@@ -1,39 +1,37 @@
 //! One plugin of several: its instance, what it is asked, and what becomes of its answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Store;
 
 use crate::config::Notice;
-use crate::records::{Batch, Edit, Edits, Emitted, Event, Position, Topic, headers_json};
+use crate::records::{Batch, Commit, Edit, Edits, Emitted, Event, Position, Topic, headers_json};
 use crate::stash::blocking;
 use crate::undecodable::OnUndecodable;
 
-use super::log::Log;
+use super::log::{Log, PluginLevel};
 use super::relation::Selected;
+use super::sandbox::State;
 use super::sandbox::bindings::exports::pgoutput::plugin::transform::{
     Column as ColumnParam, Commit as CommitParam, Emission, Guest, Relation, Verdict, Wanted,
 };
-use super::sandbox::{Instance, Program, State};
 use super::value::json;
+use super::version::{Next, Version, Watch, refused};
 use super::{Failed, Plugin, PluginCounters, PluginError, PluginLine, PluginStatus, answer};
 
 pub(super) struct Member {
     pub(super) plugin: Plugin,
     native: bool,
-    program: Program,
     log: Log,
-    name: String,
     status: Arc<Mutex<PluginStatus>>,
-    /// Whether it is told of commits.
-    commits: bool,
-    instance: Option<Instance>,
-    /// Relations that this instance was asked about.
-    asked: HashSet<u32>,
-    /// By the topic's address, which the selection keeps from being used again.
-    relations: HashMap<usize, Arc<Selected>>,
+    /// The one in use.
+    version: Version,
+    next: Next,
+    pub(super) watch: Option<Watch>,
+    /// Whether a transaction has begun and not ended.
+    is_open: bool,
     relation_id: u32,
     /// Topics that it named, by the address of the one they are like.
     topics: HashMap<(usize, String), Arc<Topic>>,
@@ -56,32 +54,22 @@ impl Member {
         native: bool,
         log: &Notice<PluginLine>,
     ) -> Result<Self, PluginError> {
-        let (wasm, sha256) = plugin.read()?;
         let log = Log::new(&plugin.label(), plugin.limits.log_lines_max, log.clone());
-        let program = Program::compile(&wasm, plugin.limits, log.clone())?;
-        let mut instance = program.instance()?;
-        let description = instance.describe()?;
-        if description.name.is_empty() {
-            return Err(answer("it has no name"));
+        let (next, status) = (Next::default(), Arc::default());
+        let mut watch = Watch::new(plugin, &log, &next, &status);
+        let version = Version::load(plugin, &log)?;
+        if let Some(watch) = &mut watch {
+            watch.is_of(&version);
         }
-        log.rename(&description.name);
-        instance.init(&plugin.config)?;
-        Ok(Self {
+        let member = Self {
             plugin: plugin.clone(),
             native,
-            program,
             log,
-            status: Arc::new(Mutex::new(PluginStatus {
-                name: description.name.clone(),
-                version: description.version,
-                sha256,
-                ..PluginStatus::default()
-            })),
-            name: description.name,
-            commits: description.commits,
-            instance: Some(instance),
-            asked: HashSet::new(),
-            relations: HashMap::new(),
+            status,
+            version,
+            next,
+            watch,
+            is_open: false,
             relation_id: 0,
             topics: HashMap::new(),
             no_table: Arc::new(Topic {
@@ -94,7 +82,15 @@ impl Member {
                 columns: Vec::new(),
             }),
             last: None,
-        })
+        };
+        member.introduce();
+        Ok(member)
+    }
+
+    /// The version in use says what it is.
+    fn introduce(&self) {
+        self.log.rename(&self.version.name);
+        self.version.introduce(&mut self.status());
     }
 
     pub(super) fn counters(&self) -> PluginCounters {
@@ -120,10 +116,11 @@ impl Member {
 
     /// Forgets everything but what it has counted.
     pub(super) fn reset(&mut self) {
-        self.give_up();
-        self.relations.clear();
+        self.version.give_up();
+        self.version.relations.clear();
         self.topics.clear();
         self.last = None;
+        self.is_open = false;
     }
 
     pub(super) fn run(&mut self, batch: &mut Batch) -> Ran {
@@ -164,51 +161,97 @@ impl Member {
 
     /// Fills in what becomes of each event.
     fn decide(&mut self, batch: &Batch, run: &mut Run) -> Result<(), Failed> {
-        let mut selected = Vec::with_capacity(batch.topics().len());
-        for topic in batch.topics() {
-            selected.push(self.selected(topic)?);
-        }
+        let was_open = self.is_open;
+        self.is_open = batch.is_open(was_open);
+        let next = if was_open { None } else { self.next.take() };
+        let mut selected = match next {
+            Some(next) => self.follow_up(next, batch)?,
+            None => self.select_all(batch)?,
+        };
+        let mut is_changing = was_open && self.next.is_there();
         let wants_some = selected.iter().any(|of| of.wants_some());
-        if !wants_some && !self.commits {
+        if !wants_some && !self.version.commits && !is_changing {
             return Ok(());
         }
-        let commits: Vec<_> = if self.commits {
-            batch
-                .commits()
-                .map(|(mark, before, commit)| (mark, before, *commit))
-                .collect()
-        } else {
-            Vec::new()
-        };
         let mut start = 0;
-        for (mark, end, commit) in commits {
+        for (mark, end, commit) in batch.commits() {
+            if !self.version.commits && !is_changing {
+                break;
+            }
             self.decide_between(batch, &selected, start..end, run);
             start = end;
             if run.stop.is_some() {
                 return Ok(());
             }
-            let told = CommitParam {
-                xid: commit.xid,
-                lsn: commit.commit_lsn.0,
-                commit_us: commit.commit_ts_us,
-                events: commit.events,
-            };
-            match self.call(commit.commit_ts_us, |guest, store| {
-                guest.call_flush(store, told)
-            }) {
-                Ok(emissions) => match self.emitted(emissions) {
-                    Ok(emitted) if emitted.is_empty() => {}
-                    Ok(emitted) => {
-                        self.status().emitted += count(emitted.len());
-                        run.edits.ends.push((mark, emitted));
-                    }
-                    Err(error) => self.failed_at_commit(self.counted(error), run)?,
-                },
-                Err(error) => self.failed_at_commit(error, run)?,
+            if self.version.commits {
+                self.flush(mark, commit, run)?;
+            }
+            if is_changing {
+                is_changing = false;
+                if let Some(next) = self.next.take() {
+                    selected = self.follow_up(next, batch)?;
+                }
             }
         }
         self.decide_between(batch, &selected, start..batch.len(), run);
         Ok(())
+    }
+
+    /// Puts a new version in the place of the one in use, unless it does not know what it wants.
+    fn follow_up(&mut self, next: Version, batch: &Batch) -> Result<Vec<Arc<Selected>>, Failed> {
+        let former = std::mem::replace(&mut self.version, next);
+        match self.select_all(batch) {
+            Ok(selected) => {
+                self.topics.clear();
+                self.introduce();
+                let mut status = self.status();
+                status.reloads += 1;
+                let text = format!(
+                    "its file has changed: version {} from here on",
+                    status.version
+                );
+                drop(status);
+                self.log.note(PluginLevel::Info, &text);
+                Ok(selected)
+            }
+            Err(failed) => {
+                self.version = former;
+                refused(&self.log, &self.status, &failed.error.to_string());
+                self.select_all(batch)
+            }
+        }
+    }
+
+    fn select_all(&mut self, batch: &Batch) -> Result<Vec<Arc<Selected>>, Failed> {
+        let topics = batch.topics().iter();
+        topics.map(|topic| self.selected(topic)).collect()
+    }
+
+    /// Tells of a commit, and takes what is emitted there.
+    fn flush(&mut self, mark: usize, commit: &Commit, run: &mut Run) -> Result<(), Failed> {
+        let told = CommitParam {
+            xid: commit.xid,
+            lsn: commit.commit_lsn.0,
+            commit_us: commit.commit_ts_us,
+            events: commit.events,
+        };
+        let emitted = self
+            .call(commit.commit_ts_us, |guest, store| {
+                guest.call_flush(store, told)
+            })
+            .and_then(|emissions| {
+                let emitted = self.emitted(emissions);
+                emitted.map_err(|error| self.counted(error))
+            });
+        match emitted {
+            Ok(emitted) if emitted.is_empty() => Ok(()),
+            Ok(emitted) => {
+                self.status().emitted += count(emitted.len());
+                run.edits.ends.push((mark, emitted));
+                Ok(())
+            }
+            Err(error) => self.failed_at_commit(error, run),
+        }
     }
 
     /// There is no event to be parked: all it can be is skipped.
@@ -319,7 +362,7 @@ impl Member {
         let rows = of.rows(events);
         let lists = rows.lists();
         let params = rows.params(&lists);
-        if !self.asked.contains(&of.id) {
+        if !self.version.asked.contains(&of.id) {
             // A new instance knows nothing of it. Its answer is the one before it gave.
             self.select(&of.topic, of.id)?;
         }
@@ -339,10 +382,10 @@ impl Member {
         commit_us: i64,
         function: impl FnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<R>,
     ) -> Result<R, PluginError> {
-        let instance = match &mut self.instance {
+        let instance = match &mut self.version.instance {
             Some(instance) => instance,
             none => {
-                let mut instance = self.program.instance()?;
+                let mut instance = self.version.program.instance()?;
                 instance.init(&self.plugin.config)?;
                 none.insert(instance)
             }
@@ -350,20 +393,14 @@ impl Member {
         instance.set_time(commit_us);
         let result = instance.call(function);
         if result.is_err() {
-            self.give_up();
+            self.version.give_up();
         }
         result.map_err(|error| self.counted(error))
     }
 
-    /// The instance is not called again.
-    fn give_up(&mut self) {
-        self.instance = None;
-        self.asked.clear();
-    }
-
     /// What it wants of a topic's events, which is asked once.
     fn selected(&mut self, topic: &Arc<Topic>) -> Result<Arc<Selected>, Failed> {
-        if let Some(selected) = self.relations.get(&Arc::as_ptr(topic).addr()) {
+        if let Some(selected) = self.version.relations.get(&Arc::as_ptr(topic).addr()) {
             return Ok(Arc::clone(selected));
         }
         self.relation_id += 1;
@@ -372,7 +409,7 @@ impl Member {
             .select(topic, id)
             .and_then(|wanted| Selected::new(topic, id, wanted, self.native))
             .map_err(|error| Failed {
-                plugin: self.name.clone(),
+                plugin: self.version.name.clone(),
                 at: None,
                 error: PluginError::Selection {
                     topic: topic.name.clone(),
@@ -380,11 +417,12 @@ impl Member {
                 },
             })?;
         let selected = Arc::new(selected);
-        if self.relations.len() >= TOPICS_MAX {
-            self.relations.clear();
+        if self.version.relations.len() >= TOPICS_MAX {
+            self.version.relations.clear();
             self.topics.clear();
         }
-        self.relations
+        self.version
+            .relations
             .insert(Arc::as_ptr(topic).addr(), Arc::clone(&selected));
         Ok(selected)
     }
@@ -409,7 +447,7 @@ impl Member {
             columns: &columns,
         };
         let wanted = self.call(0, |guest, store| guest.call_select(store, relation))?;
-        self.asked.insert(id);
+        self.version.asked.insert(id);
         Ok(wanted)
     }
 
@@ -480,7 +518,7 @@ impl Member {
     fn failed(&self, event: Option<&Event>, error: PluginError) -> Failed {
         let at = event.map(|event| (event.position(), event.topic().name.clone()));
         Failed {
-            plugin: self.name.clone(),
+            plugin: self.version.name.clone(),
             at,
             error,
         }

@@ -105,6 +105,17 @@ impl Batch {
         self.0.events.get(event).map(|event| event.topic)
     }
 
+    /// Whether a transaction is open behind it, if one was, or was not, before it.
+    pub(crate) fn is_open(&self, was_open: bool) -> bool {
+        let mut marks = self.0.marks.iter().rev();
+        let last = marks.find_map(|(_, mark)| match mark {
+            Mark::Begin(_) => Some(true),
+            Mark::Commit(_) => Some(false),
+            _ => None,
+        });
+        last.unwrap_or(was_open)
+    }
+
     /// The commits: each with its index among the marks and the number of events before it.
     pub(crate) fn commits(&self) -> impl Iterator<Item = (usize, usize, &super::Commit)> {
         let marks = self.0.marks.iter().enumerate();
