@@ -69,12 +69,20 @@ coverage: bootstrap ## Which lines of Rust and Python the tests run, as HTML in 
 	scripts/coverage $(HOSTS)
 
 .PHONY: test-full
-test-full: test test-examples test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
+test-full: test test-examples plugins test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
 
 .PHONY: test-examples
 test-examples: python ## Every example beside real servers, a broker and a browser; killed, too.
 	-@scripts/bootstrap examples cache kafka_producer browser
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests/examples
+
+.PHONY: plugins
+plugins: python ## Every plugin and template, built in its language and run; hostile ones; 1,000 reloads.
+	$(CARGO) build --locked --release $(HOSTS) --lib --bins
+	scripts/plugins
+	$(CARGO) test --locked --release $(HOSTS) --test plugins
+	scripts/postgres run -- $(PYTHON) -m pytest python/tests/plugins
+	RELOADS=$(or $(RELOADS),1000) scripts/postgres run -- $(CARGO) test --locked --release $(HOSTS) --test replication -- plugged
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.
@@ -126,9 +134,10 @@ bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by sid
 	$(CARGO) run --locked --release --example boundary
 
 .PHONY: bench-plugins
-bench-plugins: bootstrap ## Nanoseconds an event that plugins cost.
-	$(CARGO) build --locked --release $(HOSTS) --lib
-	$(CARGO) run --locked --release --example boundary -- $(GUESTS)
+bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each language.
+	$(CARGO) build --locked --release $(HOSTS) --lib --bins
+	scripts/plugins
+	$(CARGO) run --locked --release --example boundary -- $(GUESTS) target/plugins
 
 .PHONY: bench-python
 bench-python: python ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.

@@ -1,7 +1,7 @@
 //! What the sandbox costs: CPU time a change, native and component side by side.
 //!
-//! `cargo run --release -p pgoutput-decoder-host --example boundary`; with a folder of compiled
-//! plugins behind `--`, what those cost.
+//! `cargo run --release -p pgoutput-decoder-host --example boundary`; with the folders of compiled
+//! plugins behind `--`, those in Rust first, what those cost.
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 use pgoutput_decoder_host::engine::{ColumnFacts, Engine, EngineKind, Facts, RelationFacts};
 use pgoutput_decoder_host::records::TopicTable;
-use pgoutput_decoder_host::{Plugin, Plugins};
+use pgoutput_decoder_host::{Plugin, PluginLimits, Plugins};
 
 /// The largest call the host makes.
 const BATCH_BYTES: usize = 64 << 10;
@@ -28,8 +28,9 @@ const RELOADS: u32 = 1_000;
 const NOW_US: i64 = 1_795_219_200_000_000;
 
 fn main() {
-    if let Some(folder) = std::env::args().nth(1) {
-        return measure_plugins(Path::new(&folder));
+    let mut folders = std::env::args().skip(1);
+    if let Some((rust, others)) = folders.next().zip(folders.next()) {
+        return measure_plugins(Path::new(&rust), Path::new(&others));
     }
     println!("ns of CPU time a change, one thread, median of {ROUNDS} rounds\n");
     println!(
@@ -74,11 +75,22 @@ fn measure(workload: &Workload, format: &str, batch_bytes: usize, calls: &str) {
 }
 
 /// Prints what plugins cost beside none: decoding and reading are not counted.
-fn measure_plugins(folder: &Path) {
+fn measure_plugins(folder: &Path, others: &Path) {
     println!("ns of CPU time an event beside no plugin, median of {ROUNDS} rounds\n");
     println!("workload                          plugin                                 ns");
     let plugin = |name: &str, config: &str| {
         let plugin = Plugin::file(folder.join(format!("{name}.wasm"))).config(config);
+        Plugins::load(&[plugin], true, |_| {}).unwrap()
+    };
+    // The same filter in each language. How long a call takes is measured here, not limited.
+    let limits = PluginLimits {
+        cpu_max: Duration::from_secs(1),
+        ..PluginLimits::default()
+    };
+    let filter = |language: &str| {
+        let name = format!("filter-{language}");
+        let file = others.join(&name).join(format!("{name}.wasm"));
+        let plugin = Plugin::file(file).config("paid").limits(limits);
         Plugins::load(&[plugin], true, |_| {}).unwrap()
     };
     let workload = Workload::narrow();
@@ -102,6 +114,11 @@ fn measure_plugins(folder: &Path) {
             "mask: two columns, HMAC-SHA-256",
             plugin("mask", "key=k\npublic.orders.note\npublic.orders.name"),
         ),
+        ("the filter's template in Rust", filter("rust")),
+        ("the same in C", filter("c")),
+        ("the same in Go", filter("go")),
+        ("the same in JavaScript", filter("javascript")),
+        ("the same in Python", filter("python")),
     ]
     .map(|(name, plugins)| (name, plugins, Vec::new()));
     for _ in 0..ROUNDS {

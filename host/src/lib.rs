@@ -58,7 +58,7 @@ pub use engine::{DecodeError, EngineError, EngineKind};
 pub use error::{Error, ErrorClass, SlotProblem};
 pub use lsn::{Lsn, LsnParseError};
 pub use plugin::{
-    Plugin, PluginError, PluginLevel, PluginLimits, PluginLine, PluginStatus, Plugins,
+    Plugin, PluginError, PluginFile, PluginLevel, PluginLimits, PluginLine, PluginStatus, Plugins,
 };
 pub use protocol::{Origin, Streaming};
 pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};

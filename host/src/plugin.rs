@@ -32,6 +32,7 @@ use self::log::Log;
 pub use self::log::{PluginLevel, PluginLine};
 use self::member::Member;
 pub(crate) use self::version::Watch;
+pub use self::world::PluginFile;
 
 /// A plugin and how it is used.
 #[derive(Clone, Debug)]
@@ -123,6 +124,8 @@ pub struct PluginStatus {
     pub traps: u64,
     /// Answers that cannot be.
     pub wrong_answers: u64,
+    /// Linear memory that its instance has, in bytes.
+    pub memory_bytes: usize,
     /// Lines of its log that were too many.
     pub lines_unshown: u64,
     /// Times that its file had changed and the new one was used from then on.
@@ -248,6 +251,38 @@ impl Plugin {
     /// A plugin in memory.
     pub fn bytes(wasm: impl Into<Arc<[u8]>>) -> Self {
         Self::new(Source::Bytes(wasm.into()))
+    }
+
+    /// Looks at its file, without running anything of it.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`] where it cannot be read or is no plugin.
+    pub fn inspect(&self) -> Result<PluginFile, Error> {
+        let inspect = || {
+            let (wasm, sha256) = self.read()?;
+            let (interface, imports) = world::inspect(&wasm)?;
+            Ok(PluginFile {
+                bytes: wasm.len(),
+                sha256,
+                interface,
+                imports,
+            })
+        };
+        inspect().map_err(|error| {
+            let plugin = self.label();
+            Failed {
+                plugin,
+                at: None,
+                error,
+            }
+            .into()
+        })
+    }
+
+    /// What it may use.
+    #[must_use]
+    pub fn may_use(&self) -> PluginLimits {
+        self.limits
     }
 
     fn new(source: Source) -> Self {

@@ -276,6 +276,12 @@ impl Batch {
         })
     }
 
+    /// A copy that shares nothing with it.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self(Arc::new(Records::clone(&self.0)))
+    }
+
     /// Drops the events up to `position`, which came before the connection was lost.
     pub(crate) fn drop_until(&mut self, position: Position) {
         let records = Arc::make_mut(&mut self.0);

@@ -212,6 +212,7 @@ class LogicalReplicationReader:
         uuid: Literal["str", "UUID"] = "str",
         options: Mapping[str, str | bool | int | Sequence[str]] | None = None,
         database: str = "",
+        plugins: Sequence[str | PathLike[str] | Plugin] | None = None,
     ) -> LogicalReplicationReader:
         """A reader of a recorded stream, without a server: for tests.
 
@@ -223,6 +224,8 @@ class LogicalReplicationReader:
         catalog: what the server's catalogs held, JSON. None: it is in the recording, or in
             `catalog.json` beside it.
         database: its name, as `source["db"]` and options have it.
+        plugins: as for a LogicalReplicationReader. What they fail at and `on_error` does not stop
+            at is left out, and told in the log.
 
         Raises OSError for a file that cannot be read, ValueError for one that is no recording, with
         the line; while reading, DecodingError for a message that cannot be decoded.

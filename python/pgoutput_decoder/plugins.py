@@ -98,6 +98,9 @@ class PluginStatus:
     wrong_answers: int
     """Answers that cannot be."""
 
+    memory_bytes: int
+    """Linear memory that its instance has."""
+
     lines_unshown: int
     reloads: int
     """Times that its file had changed and the new one was used from then on."""

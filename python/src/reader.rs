@@ -321,7 +321,7 @@ impl LogicalReplicationReader {
     #[staticmethod]
     #[pyo3(signature = (
         path, catalog=None, *, auto_acknowledge=true, format="native", decimal="Decimal",
-        temporal="str", uuid="str", options=None, database=""
+        temporal="str", uuid="str", options=None, database="", plugins=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts by value")]
@@ -335,10 +335,14 @@ impl LogicalReplicationReader {
         uuid: &str,
         options: Option<&Bound<'_, PyDict>>,
         database: &str,
+        plugins: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<Self> {
         let wishes = [format, decimal, temporal, uuid];
         let (engine, rendering) = decoding(wishes, options, database)?;
-        let recording = Recording::open(&path, catalog.as_deref(), engine)?;
+        let mut recording = Recording::open(&path, catalog.as_deref(), engine)?;
+        let plugins = plugins.iter().flatten().map(plugin);
+        recording.plugins = plugins.collect::<PyResult<_>>()?;
+        recording.native = format == "native";
         let source = Source::Recording(Box::new(recording));
         Ok(Self {
             session: Session::new(source, auto_acknowledge, None),

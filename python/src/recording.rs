@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pgoutput_decoder_host::Plugin;
 use pgoutput_decoder_host::capture::{Capture, CaptureError, Catalog, CatalogAt, Replay};
 use pgoutput_decoder_host::engine::Engine;
 use pyo3::PyResult;
@@ -13,6 +14,9 @@ pub(crate) struct Recording {
     capture: Capture,
     catalog: Catalog,
     engine: Engine,
+    pub(crate) plugins: Vec<Plugin>,
+    /// The format of its events, not Debezium's.
+    pub(crate) native: bool,
 }
 
 impl Recording {
@@ -31,6 +35,8 @@ impl Recording {
             capture,
             catalog: catalog.map_err(error::recording)?,
             engine,
+            plugins: Vec::new(),
+            native: false,
         })
     }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use pgoutput_decoder_host::{
-    Acknowledger, Config, Error, Event, Lsn, Monitor, PluginLine, Position, State as StreamState,
-    Status, Stopper,
+    Acknowledger, Config, Error, Event, Lsn, Monitor, PluginLine, PluginStatus, Position,
+    State as StreamState, Status, Stopper,
 };
 use pyo3::prelude::*;
 use tokio::sync::{Notify, watch};
@@ -82,6 +82,8 @@ struct State {
     waiter_id: u64,
     /// For the log, which only a thread that holds the GIL may write.
     notices: Vec<Notice>,
+    /// A recording's.
+    plugins: Vec<PluginStatus>,
 }
 
 /// A line for the log.
@@ -205,6 +207,7 @@ impl Session {
                 waiters: Vec::new(),
                 waiter_id: 0,
                 notices: Vec::new(),
+                plugins: Vec::new(),
             }),
             space: Notify::new(),
             changed: Condvar::new(),
@@ -487,6 +490,9 @@ impl Session {
             .map(Monitor::status)
             .unwrap_or_default();
         status.delivered = state.handed.map(|handed| handed.position);
+        if state.monitor.is_none() {
+            status.plugins.clone_from(&state.plugins);
+        }
         match &state.failure {
             Some(Failure::Host(error)) => status.last_error = Some(error.to_string()),
             Some(Failure::Recording(error)) => status.last_error = Some(error.to_string()),

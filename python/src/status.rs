@@ -56,6 +56,7 @@ fn plugin<'py>(py: Python<'py>, status: &PluginStatus) -> PyResult<Bound<'py, Py
     fields.set_item("out_of_output", status.out_of_output)?;
     fields.set_item("traps", status.traps)?;
     fields.set_item("wrong_answers", status.wrong_answers)?;
+    fields.set_item("memory_bytes", status.memory_bytes)?;
     fields.set_item("lines_unshown", status.lines_unshown)?;
     fields.set_item("reloads", status.reloads)?;
     fields.set_item("refused", status.refused)?;

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Database, guest, take
-from pgoutput_decoder import ConfigurationError, Plugin, PluginError, ReplicationMessage
+from conftest import REPOSITORY, Database, guest, take
+from pgoutput_decoder import (
+    ConfigurationError,
+    LogicalReplicationReader,
+    Plugin,
+    PluginError,
+    ReplicationMessage,
+)
 
 KEY = "key=secret\npublic.item.note"
 
@@ -145,3 +151,29 @@ def test_a_configuration_may_be_anything_json_has() -> None:
     plugin = Plugin("x.wasm", config={"tenants": ["a", "é"], "n": 1})
     assert plugin.config_text() == '{"tenants":["a","é"],"n":1}'
     assert "tenants" not in repr(plugin)
+
+
+async def test_a_recording_goes_through_plugins_too(caplog: pytest.LogCaptureFixture) -> None:
+    recording = REPOSITORY / "tests" / "vectors" / "ecommerce" / "pgoutput.jsonl"
+    plain = [message async for message in LogicalReplicationReader.from_recording(recording)]
+    drops = Plugin(guest("hostile"), config="drop 2")
+    reader = LogicalReplicationReader.from_recording(recording, plugins=[drops])
+    left = [message async for message in reader]
+    assert len(left) == len(plain) - 2
+    [status] = reader.status().plugins
+    assert (status.name, status.dropped) == ("hostile", 2)
+
+    skips = Plugin(guest("hostile"), config="trap 2", on_error="skip")
+    with caplog.at_level(logging.WARNING, "pgoutput_decoder"):
+        reader = LogicalReplicationReader.from_recording(recording, plugins=[skips])
+        assert len([message async for message in reader]) == len(left)
+    assert "left out: plugin hostile, at event 0/4FE0E1E0:2 of " in caplog.text
+
+    stops = Plugin(guest("hostile"), config="trap 2")
+    reader = LogicalReplicationReader.from_recording(recording, plugins=[stops])
+    assert (await anext(reader)).after["id"] == 1
+    with pytest.raises(PluginError, match="it trapped"):
+        await anext(reader)
+    reader = LogicalReplicationReader.from_recording(recording, plugins=["/none/such.wasm"])
+    with pytest.raises(PluginError, match="its file cannot be read"):
+        await anext(reader)

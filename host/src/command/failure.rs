@@ -54,6 +54,8 @@ pub(crate) enum Failure {
     Unconfirmed { what: String },
     #[error("{0}")]
     Usage(clap::Error),
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
 }
 
 impl Failure {

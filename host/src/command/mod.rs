@@ -7,6 +7,7 @@ mod doctor;
 mod failure;
 mod json_lines;
 mod options;
+mod plugin;
 mod plugins;
 mod pretty;
 mod protocol;
@@ -43,6 +44,7 @@ enum Command {
     Doctor(doctor::Arguments),
     Slot(slot::Arguments),
     Decode(decode::Arguments),
+    Plugin(plugin::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Doctor(arguments) => {
                 runtime()?.block_on(doctor::run(arguments, subcommand(&matches)))
             }
+            Command::Plugin(arguments) => plugin::run(&arguments).map(done),
             Command::Slot(arguments) => {
                 let given = subcommand(&matches);
                 runtime()?.block_on(slot::run(arguments, given)).map(done)

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::terminal::{Style, columns, fit, printable};
 
 /// Members of a JSON object in their order, their values as written.
-type Row = Vec<(String, String)>;
+pub(crate) type Row = Vec<(String, String)>;
 
 /// Lays out events, in columns as wide as what they have held so far.
 pub(crate) struct Pretty {
@@ -156,7 +156,7 @@ fn message(event: &Event) -> Row {
 }
 
 /// The members of a JSON object; none of anything else.
-fn row(json: &str) -> Row {
+pub(crate) fn row(json: &str) -> Row {
     struct Members;
     impl<'de> serde::de::Visitor<'de> for Members {
         type Value = Row;

@@ -329,6 +329,7 @@ impl Member {
             }
         }
         let mut status = self.status();
+        status.memory_bytes = self.version.memory_bytes();
         status.dropped += did.dropped;
         status.changed += did.changed;
         status.emitted += did.emitted;

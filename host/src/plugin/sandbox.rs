@@ -132,6 +132,10 @@ impl Instance {
             .map_err(|reason| PluginError::Config { reason })
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.memory_bytes
+    }
+
     /// What a clock in the guest shows, µs since 1970-01-01.
     pub(super) fn set_time(&mut self, us: i64) {
         self.store.data_mut().wasi.set_time(us);

@@ -55,6 +55,12 @@ impl Version {
         status.name.clone_from(&self.name);
         status.version.clone_from(&self.number);
         status.sha256.clone_from(&self.sha256);
+        status.memory_bytes = self.memory_bytes();
+    }
+
+    /// Linear memory of its instance.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
     /// The instance is not called again.

@@ -1,8 +1,13 @@
 //! What a file is that is said to be a plugin: looked at before anything of it runs.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use wit_component::ComponentEncoder;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 use super::PluginError;
 
@@ -11,11 +16,35 @@ use super::PluginError;
 const INTERFACE: &str = "pgoutput:plugin/transform@";
 const VERSION: [u64; 3] = [0, 1, 0];
 
+const WIT: &str = include_str!("../../../wit/plugin/plugin.wit");
+
 /// What a component may import: the first is ours, the others are there and grant nothing.
 const IMPORTS: [&str; 2] = ["pgoutput:plugin/log@", "wasi:"];
 
-/// The bytes of a component. A core module in which a compiler left its world, as most do, is made
-/// one.
+/// What a plugin's file says of itself before anything of it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PluginFile {
+    /// Its size.
+    pub bytes: usize,
+    /// SHA-256, in hexadecimal digits.
+    pub sha256: String,
+    /// The version of `pgoutput:plugin` it was made for.
+    pub interface: String,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+}
+
+/// What a component imports, and the version of the interface it was made for.
+pub(super) fn inspect(wasm: &[u8]) -> Result<(String, Vec<String>), PluginError> {
+    let component = component(wasm)?;
+    let names = Names::of(&component).map_err(|reason| PluginError::NotAPlugin { reason })?;
+    let interface = names.version().unwrap_or_default().to_owned();
+    Ok((interface, names.imports))
+}
+
+/// The bytes of a component. A core module is made one: where no compiler left its world in it, it
+/// gets that of plugins; what it wants of WASI's first preview is made of the second's.
 pub(super) fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, PluginError> {
     let refused = |reason: String| PluginError::NotAPlugin { reason };
     let component = match wasm.first_chunk::<8>() {
@@ -24,21 +53,61 @@ pub(super) fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, PluginError> {
             // What makes components takes a module's word for it.
             wasmparser::validate(wasm)
                 .map_err(|error| refused(format!("it is not whole: {error}")))?;
-            let encoded = ComponentEncoder::default()
-                .validate(true)
-                .module(wasm)
-                .and_then(|mut encoder| encoder.encode());
-            Cow::Owned(encoded.map_err(|error| {
+            let encoded = encode(wasm).map_err(|error| {
                 refused(format!(
-                    "a core module that cannot be made a component: {error:#}"
+                    "a core module that cannot be made a component: {error}"
                 ))
-            })?)
+            })?;
+            Cow::Owned(encoded)
         }
         _ => return Err(refused("it is not WebAssembly".to_owned())),
     };
     let names = Names::of(&component).map_err(refused)?;
     names.check()?;
     Ok(component)
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
+    use wasmparser::{Parser, Payload};
+    let (mut has_world, mut wants_preview1) = (false, false);
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.map_err(told)? {
+            Payload::CustomSection(section) => {
+                has_world |= section.name().starts_with("component-type");
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    wants_preview1 |= import.map_err(told)?.module == PREVIEW1;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut module = module.to_vec();
+    if !has_world {
+        let mut resolve = Resolve::default();
+        let package = resolve.push_str("plugin.wit", WIT).map_err(told)?;
+        let world = resolve
+            .select_world(&[package], Some("plugin"))
+            .map_err(told)?;
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .map_err(told)?;
+    }
+    let mut encoder = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .map_err(told)?;
+    if wants_preview1 {
+        encoder = encoder
+            .adapter(PREVIEW1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+            .map_err(told)?;
+    }
+    encoder.encode().map_err(told)
+}
+
+/// An error with its causes.
+fn told(error: impl fmt::Display) -> String {
+    format!("{error:#}")
 }
 
 /// What the component imports and exports.
@@ -76,12 +145,16 @@ impl Names {
         Ok(names)
     }
 
+    /// Of the interface that it exports.
+    fn version(&self) -> Option<&str> {
+        let exports = self.exports.iter();
+        exports
+            .filter_map(|name| name.strip_prefix(INTERFACE))
+            .max()
+    }
+
     fn check(&self) -> Result<(), PluginError> {
-        let versions = self
-            .exports
-            .iter()
-            .filter_map(|name| name.strip_prefix(INTERFACE));
-        let Some(version) = versions.max() else {
+        let Some(version) = self.version() else {
             let exports = match self.exports.as_slice() {
                 [] => "nothing".to_owned(),
                 names => names.join(", "),

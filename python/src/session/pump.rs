@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use pgoutput_decoder_host::{Batch, Config, Stream};
+use pgoutput_decoder_host::{Batch, Config, Plugins, Stream};
 
 use super::{Notice, Phase, Session, Source};
 use crate::error::Failure;
@@ -15,28 +15,41 @@ impl Session {
         let _closing = Closing(&self);
         match source {
             Source::Server(config) => self.receive(*config).await,
-            Source::Recording(mut recording) => self.replay(&mut recording).await,
+            Source::Recording(mut recording) => {
+                if let Err(failure) = self.replay(&mut recording).await {
+                    self.failed(failure);
+                }
+                self.stopped().await;
+            }
         }
     }
 
-    async fn replay(&self, recording: &mut Recording) {
+    async fn replay(self: &Arc<Self>, recording: &mut Recording) -> Result<(), Failure> {
         self.lock().phase = Phase::Connected;
+        let logging = Arc::downgrade(self);
+        let load = || {
+            Plugins::load(&recording.plugins, recording.native, move |line| {
+                if let Some(session) = logging.upgrade() {
+                    session.note(Notice::of_plugin(line));
+                }
+            })
+        };
+        let host = |error| Failure::Host(Arc::new(error));
+        let mut plugins = tokio::task::block_in_place(load).map_err(host)?;
         let mut replay = recording.replay();
         loop {
-            match tokio::task::block_in_place(|| replay.next_batch()) {
-                Ok(Some(batch)) => {
-                    if !self.offer(batch).await {
-                        return;
-                    }
-                }
-                Ok(None) => {
-                    self.exhausted();
-                    return self.stopped().await;
-                }
-                Err(error) => {
-                    self.failed(Failure::Recording(Arc::new(error)));
-                    return self.stopped().await;
-                }
+            let next = tokio::task::block_in_place(|| replay.next_batch());
+            let Some(mut batch) = next.map_err(|error| Failure::Recording(Arc::new(error)))? else {
+                self.exhausted();
+                return Ok(());
+            };
+            let applied = tokio::task::block_in_place(|| plugins.apply(&mut batch));
+            self.lock().plugins = plugins.status();
+            if !self.offer(batch).await {
+                return Ok(());
+            }
+            for error in applied.map_err(host)? {
+                self.notice(&format!("left out: {error}"));
             }
         }
     }
