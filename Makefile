@@ -138,6 +138,7 @@ bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each lang
 	$(CARGO) build --locked --release $(HOSTS) --lib --bins
 	scripts/plugins
 	$(CARGO) run --locked --release --example boundary -- $(GUESTS) target/plugins
+	scripts/postgres run -- $(CARGO) run --locked --release --example plugged -- $(GUESTS)/soft_deletes.wasm
 
 .PHONY: bench-python
 bench-python: python ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.

@@ -171,6 +171,107 @@ async fn the_server_hears_from_us_while_a_plugin_spins() {
     place.leave().await;
 }
 
+/// What each of them does at row 2, under each policy: the others come, and the server, which would
+/// cut us off after half a second, hears from us also after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_plugin_does_the_stream_lives_on() {
+    const WORDS: [&str; 9] = [
+        "spin",
+        "hog",
+        "trap",
+        "liar",
+        "flood",
+        "flood-json",
+        "utf8",
+        "deep-recursion",
+        "host-call-storm",
+    ];
+    let (stops, skips, parks) = tokio::join!(
+        Place::new("plugged_stops", SETUP),
+        Place::new("plugged_skips", SETUP),
+        Place::new("plugged_parks", SETUP),
+    );
+    let park = OnUndecodable::Park(parks.file());
+    let mut from = 1;
+    for word in WORDS {
+        tokio::join!(
+            hostile_at(&stops, word, from, OnUndecodable::Stop),
+            hostile_at(&skips, word, from, OnUndecodable::Skip),
+            hostile_at(&parks, word, from, park.clone()),
+        );
+        from += 10;
+    }
+    let found: Vec<i64> = parked(&parks.file()).iter().map(id).collect();
+    let expected: Vec<i64> = (0..).map(|n| n * 10 + 2).take(WORDS.len()).collect();
+    assert_eq!(found, expected);
+    fs::remove_file(parks.file()).unwrap();
+    for place in [stops, skips, parks] {
+        place.leave().await;
+    }
+}
+
+async fn hostile_at(place: &Place, word: &str, from: i64, policy: OnUndecodable) {
+    let name = place.name;
+    let database = format!("ALTER DATABASE {name} SET wal_sender_timeout = '500ms'");
+    place.run(&database).await;
+    let stops = policy == OnUndecodable::Stop;
+    let plugin = hostile(&format!("{word} {}", from + 1))
+        .limits(PluginLimits {
+            // Longer than the server waits.
+            cpu_max: Duration::from_millis(700),
+            wall_max: Duration::from_mins(1),
+            output_max_bytes: 256 << 10,
+            ..PluginLimits::default()
+        })
+        .on_error(policy);
+    let config = place.config().plugin(plugin);
+    let mut stream = config.connect().await.unwrap();
+    place.run(&insert(from, 1)).await;
+    place.run(&insert(from + 1, 3)).await;
+    let left = if stops { 1 } else { 3 };
+    let all = events(&mut stream, left).await;
+    let expected = [from, from + 2, from + 3];
+    assert_eq!(
+        all.iter().map(id).collect::<Vec<_>>(),
+        expected[..left],
+        "{word}"
+    );
+    for event in &all {
+        stream.acknowledger().acknowledge(event.position()).unwrap();
+    }
+    if stops {
+        let error = timeout(PATIENCE, stream.next_batch()).await.unwrap();
+        assert_eq!(error.unwrap_err().class(), ErrorClass::Plugin, "{word}");
+    }
+    sleep(Duration::from_millis(700)).await;
+    assert!(place.walsender().await > 0);
+    let status = stream.status();
+    assert_eq!(status.reconnects, 0, "{word}: {status:?}");
+    let plugin = &status.plugins[0];
+    let passed_over = plugin.skipped + plugin.parked;
+    assert_eq!(passed_over, u64::from(!stops), "{word}: {plugin:?}");
+    let failures = plugin.out_of_time
+        + plugin.out_of_memory
+        + plugin.out_of_output
+        + plugin.traps
+        + plugin.wrong_answers;
+    assert!(failures > 0, "{word}: {plugin:?}");
+    let _ = stream.stop().await;
+    if stops {
+        // Whoever comes next gets what was not acknowledged, and goes on.
+        let config = place.config().plugin(hostile("keep"));
+        let mut stream = config.connect().await.unwrap();
+        let rest = events(&mut stream, 3).await;
+        assert_eq!(
+            rest.iter().map(id).collect::<Vec<_>>(),
+            [from + 1, from + 2, from + 3]
+        );
+        let last = rest[2].position();
+        stream.acknowledger().acknowledge(last).unwrap();
+        stream.stop().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_resumes_in_the_middle_of_what_one_change_became() {
     let place = Place::new("plugged_resume", SETUP).await;

@@ -55,7 +55,7 @@ struct Trial {
     #[arg(long, value_name = "FILE", requires = "capture")]
     catalog: Option<PathBuf>,
     /// Events as Debezium's, or plain ones
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Debezium)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Native)]
     format: Format,
 }
 
