@@ -281,6 +281,9 @@ impl Member {
             if !of.wants_some() {
                 continue;
             }
+            if group.is_empty() {
+                group.reserve(range.end - index);
+            }
             group.extend(batch.event(index).filter(|event| of.wants(event)));
         }
         for (of, events) in selected.iter().zip(groups) {
@@ -294,11 +297,24 @@ impl Member {
     /// Passes events of one relation. Where the plugin breaks down, they are passed one by one.
     fn process(&mut self, of: &Arc<Selected>, events: &[Event], run: &mut Run) {
         self.status().events += count(events.len());
-        let verdicts = match self.ask(of, events) {
-            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
-            Err(_) if events.len() > 1 => blocking(|| self.ask_one_by_one(of, events)),
-            Err(error) => vec![Err(error)],
-        };
+        match self.ask(of, events) {
+            Ok(verdicts) => self.settle(of, events, verdicts.into_iter().map(Ok), run),
+            Err(_) if events.len() > 1 => {
+                let verdicts = blocking(|| self.ask_one_by_one(of, events));
+                self.settle(of, events, verdicts.into_iter(), run);
+            }
+            Err(error) => self.settle(of, events, std::iter::once(Err(error)), run),
+        }
+    }
+
+    /// Does with events what was said of them.
+    fn settle(
+        &mut self,
+        of: &Selected,
+        events: &[Event],
+        verdicts: impl Iterator<Item = Result<Verdict, PluginError>>,
+        run: &mut Run,
+    ) {
         let mut did = Did::default();
         for (event, verdict) in events.iter().zip(verdicts) {
             let edit = match verdict {
