@@ -34,9 +34,15 @@ fn run() -> Result<PathBuf, String> {
     let tests = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let root = tests.parent().ok_or("the crate has no parent directory")?;
-    for source in ["examples/plugins", "tests/plugins", "wit/plugin"] {
-        println!("cargo::rerun-if-changed={}", root.join(source).display());
-    }
     let folder = root.join("examples/plugins");
+    // Others there are in other languages, and may have much of their toolchains in their folders.
+    let ours = ["Cargo.toml", "Cargo.lock"].iter().chain(GUESTS);
+    let ours = ours
+        .map(|name| folder.join(name))
+        .filter(|path| path.exists());
+    let shared = ["tests/plugins", "wit/plugin"].map(|path| root.join(path));
+    for source in ours.chain(shared) {
+        println!("cargo::rerun-if-changed={}", source.display());
+    }
     wasm::compile(root, &folder, GUESTS, &wasm::shared_target(Path::new(&out)))
 }
