@@ -29,6 +29,7 @@ fn the_component_imports_nothing() {
     let expected = [
         "pgoutput:decoder/catalog@0.1.0",
         "pgoutput:decoder/decoding@0.1.0",
+        "pgoutput:decoder/inspection@0.1.0",
     ];
     assert_eq!(exports, expected);
 }

@@ -6,6 +6,8 @@
 //!
 //! The decoder asks and the caller answers: where a frame names a relation, [`Decoded::stop`] is
 //! [`Stop::Unknown`] and the catalog's facts are given by [`Decoder::learn`].
+//!
+//! [`inspection`] says what a stream is made of instead, and takes the values out of it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,6 +19,7 @@ mod envelope;
 mod error;
 mod facts;
 mod hash;
+pub mod inspection;
 mod json;
 pub mod limits;
 mod logical;

@@ -67,3 +67,12 @@ pub const WIRE_TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of text for each byte in binary form, beyond [`WIRE_TEXT_BYTES_MAX`].
 pub const WIRE_TEXT_GROWTH_MAX: usize = 16;
+
+/// Relations of one Truncate that an inspector names; the OIDs of the others are one field.
+pub const INSPECTED_RELATIONS_MAX: usize = 1 << 12;
+
+/// Characters of a field that an inspector shows, and of a name that is none of PostgreSQL's.
+pub const INSPECTED_CHARS_MAX: usize = 256;
+
+/// Values within a value that an inspector looks into, to redact it: beyond, it is text.
+pub const INSPECTED_DEPTH_MAX: u8 = 8;

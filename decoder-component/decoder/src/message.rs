@@ -9,7 +9,7 @@ use crate::lsn::Lsn;
 use crate::reader::{Malformed, Reader};
 
 /// Unix time of PostgreSQL's epoch, 2000-01-01, in µs.
-const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+pub(crate) const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// One message of protocol version 1; those of later ones are in `streaming.rs`. Tuples are in the
 /// [`Tuples`] given to [`Message::parse`].

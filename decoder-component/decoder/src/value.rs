@@ -7,7 +7,7 @@
 
 mod array;
 mod binary;
-mod builtin;
+pub(crate) mod builtin;
 mod composite;
 mod decimal_number;
 mod default;
@@ -25,13 +25,14 @@ mod shape;
 mod source_type;
 mod temporal;
 mod vector;
-mod wire;
+pub(crate) mod wire;
 mod writer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+pub(crate) use self::embedded::is_json;
 pub(crate) use self::mapped::MappedAs;
 use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;

@@ -19,6 +19,7 @@
 mod caller;
 mod choices;
 mod history;
+mod inspection;
 mod program;
 mod recorded;
 mod server;
@@ -29,6 +30,7 @@ mod wire;
 pub use caller::{Call, Caller, Line};
 pub use choices::{Choices, random_bytes};
 pub use history::{History, facts};
+pub use inspection::{Inspected, inspect};
 pub use program::program;
 pub use recorded::Recording;
 pub use server::{Protocol, frames};

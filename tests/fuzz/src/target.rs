@@ -1,10 +1,12 @@
 //! What must hold, a function of bytes each: fuzz targets, and what property tests call.
 
+use pgoutput_decoder::inspection::Inspector;
 use pgoutput_decoder::{DecodeErrorKind, Decoder, Options, Question};
 
 use crate::caller::{Caller, Line};
 use crate::choices::{Choices, random_bytes};
 use crate::history::{self, History};
+use crate::inspection::inspect;
 use crate::program::{self, FRAMED, options};
 use crate::server::{Protocol, frames as frames_of};
 use crate::value::{self, TYPES, value};
@@ -23,7 +25,7 @@ pub const TARGETS: [(&str, Target); 5] = [
 ];
 
 /// Any frames end in records that keep the contract, or in an error that stays; and it does not
-/// matter in how many calls they come.
+/// matter in how many calls they come. An inspector finds all of their bytes.
 pub fn frames(bytes: &[u8]) {
     let choices = &mut Choices::new(bytes);
     let options = options(choices);
@@ -32,14 +34,23 @@ pub fn frames(bytes: &[u8]) {
     let answer = |question: &Question| program::with_relation(&facts, question);
     let mut whole = Caller::new(options.clone(), &answer);
     if !framed {
-        whole.pass(choices.rest());
+        let bytes = choices.rest();
+        whole.pass(bytes);
+        let found = Inspector::new().messages(bytes);
+        assert_eq!(
+            found.iter().map(|message| message.bytes).sum::<usize>(),
+            bytes.len()
+        );
+        Inspector::new().redact(&mut bytes.to_vec());
         return;
     }
     let frames = program::frames_of(choices);
     whole.pass(&frames.concat());
     let mut one_by_one = Caller::new(options, &answer);
+    let mut inspector = Inspector::new();
     for frame in &frames {
         one_by_one.pass(frame);
+        inspect(&mut inspector, frame);
     }
     assert_eq!(whole.lines, one_by_one.lines);
     assert_eq!(whole.errors, one_by_one.errors);
@@ -151,7 +162,13 @@ pub fn histories(bytes: &[u8]) {
         Protocol::Four,
     ] {
         let mut whole = new();
-        decode(&frames_of(&history, protocol), &mut whole);
+        let frames = frames_of(&history, protocol);
+        decode(&frames, &mut whole);
+        let mut inspector = Inspector::new();
+        for frame in &frames {
+            let message = inspect(&mut inspector, frame).message;
+            assert_eq!(message.problem, None);
+        }
         assert_eq!(plain.lines, whole.lines, "{protocol:?}");
         let undecided = whole.undecided();
         assert!(

@@ -1,7 +1,7 @@
 //! PostgreSQL's own types by OID, from `catalog/pg_type.dat`: these OIDs never change.
 
 /// The first OID that is not assigned by hand: `FirstGenbkiObjectId`, access/transam.h.
-pub(super) const HAND_ASSIGNED_END: u32 = 10_000;
+pub(crate) const HAND_ASSIGNED_END: u32 = 10_000;
 
 pub(super) const BOOL: u32 = 16;
 pub(super) const BYTEA: u32 = 17;
@@ -14,7 +14,7 @@ pub(super) const INT4: u32 = 23;
 pub(super) const TEXT: u32 = 25;
 pub(super) const OID: u32 = 26;
 pub(super) const OIDVECTOR: u32 = 30;
-pub(super) const JSON: u32 = 114;
+pub(crate) const JSON: u32 = 114;
 pub(super) const XML: u32 = 142;
 pub(super) const POINT: u32 = 600;
 pub(super) const LSEG: u32 = 601;
@@ -44,7 +44,7 @@ pub(super) const NUMERIC: u32 = 1700;
 pub(super) const REFCURSOR: u32 = 1790;
 pub(super) const UUID: u32 = 2950;
 pub(super) const TSVECTOR: u32 = 3614;
-pub(super) const JSONB: u32 = 3802;
+pub(crate) const JSONB: u32 = 3802;
 pub(super) const INT4RANGE: u32 = 3904;
 pub(super) const NUMRANGE: u32 = 3906;
 pub(super) const TSRANGE: u32 = 3908;
@@ -57,7 +57,7 @@ pub(super) const XID: u32 = 28;
 pub(super) const CID: u32 = 29;
 
 /// The element type of a true array type.
-pub(super) fn element_of(array: u32) -> Option<u32> {
+pub(crate) fn element_of(array: u32) -> Option<u32> {
     PAIRS
         .iter()
         .find(|(of, _)| *of == array)
@@ -65,16 +65,36 @@ pub(super) fn element_of(array: u32) -> Option<u32> {
 }
 
 /// What separates elements of a type: `typdelim`.
-pub(super) fn delimiter_of(element: u32) -> u8 {
+pub(crate) fn delimiter_of(element: u32) -> u8 {
     if element == BOX { b';' } else { b',' }
 }
 
 /// The name of a type that is no array: `typname`.
-pub(super) fn name_of(type_oid: u32) -> Option<&'static str> {
+pub(crate) fn name_of(type_oid: u32) -> Option<&'static str> {
     NAMES
         .iter()
         .find(|(oid, _)| *oid == type_oid)
         .map(|(_, name)| *name)
+}
+
+/// The type with this `typname`, an array's too.
+pub(crate) fn oid_of(name: &str) -> Option<u32> {
+    let of_scalar = |name: &str| {
+        NAMES
+            .iter()
+            .find(|(_, of)| *of == name)
+            .map(|(oid, _)| *oid)
+    };
+    match name.strip_prefix('_') {
+        Some(element) => {
+            let element = of_scalar(element)?;
+            PAIRS
+                .iter()
+                .find(|(_, of)| *of == element)
+                .map(|(array, _)| *array)
+        }
+        None => of_scalar(name),
+    }
 }
 
 /// Types that a column may have, by OID; of an array's name an underscore is the beginning.
@@ -262,5 +282,8 @@ mod tests {
         assert!(PAIRS.iter().all(|(_, of)| name_of(*of).is_some()));
         assert_eq!(name_of(NUMERIC), Some("numeric"));
         assert_eq!(name_of(1231), None);
+        assert_eq!(oid_of("numeric"), Some(NUMERIC));
+        assert_eq!(oid_of("_numeric"), Some(1231));
+        assert_eq!(oid_of("mood"), None);
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn write_embedded(text: &[u8], out: &mut Vec<u8>) -> Result<(), Inval
 }
 
 /// Whether it is one JSON text (RFC 8259) in UTF-8, nested no deeper than [`JSON_DEPTH_MAX`].
-pub(super) fn is_json(text: &[u8]) -> bool {
+pub(crate) fn is_json(text: &[u8]) -> bool {
     (text.is_ascii() || core::str::from_utf8(text).is_ok()) && scan(text).is_some()
 }
 

@@ -6,15 +6,15 @@
 //! catalogs say. Text is as with `datestyle` ISO, `intervalstyle` postgres, `timezone` UTC,
 //! `extra_float_digits` 3 and `lc_monetary` C, whatever the server's settings are.
 
-mod bytes;
+pub(crate) mod bytes;
 mod extension;
 mod float;
 mod geometric;
-mod kind;
+pub(crate) mod kind;
 mod nested;
 mod network;
 mod number;
-mod temporal;
+pub(crate) mod temporal;
 mod text_search;
 
 use alloc::boxed::Box;

@@ -1,82 +1,82 @@
 //! A cursor over one binary value: it cannot overrun, and numbers are big-endian.
 
-pub(super) struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(&'a [u8]);
 
 /// A part that may be NULL.
-pub(super) enum Part<'a> {
+pub(crate) enum Part<'a> {
     Null,
     Value(&'a [u8]),
 }
 
 impl<'a> Bytes<'a> {
-    pub(super) fn new(value: &'a [u8]) -> Self {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
         Self(value)
     }
 
     #[inline]
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array().map(|[byte]| byte)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
-    pub(super) fn i16(&mut self) -> Option<i16> {
+    pub(crate) fn i16(&mut self) -> Option<i16> {
         self.array().map(i16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn i32(&mut self) -> Option<i32> {
+    pub(crate) fn i32(&mut self) -> Option<i32> {
         self.array().map(i32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Option<i64> {
+    pub(crate) fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_be_bytes)
     }
 
-    pub(super) fn f32(&mut self) -> Option<f32> {
+    pub(crate) fn f32(&mut self) -> Option<f32> {
         self.array().map(f32::from_be_bytes)
     }
 
-    pub(super) fn f64(&mut self) -> Option<f64> {
+    pub(crate) fn f64(&mut self) -> Option<f64> {
         self.array().map(f64::from_be_bytes)
     }
 
     /// A number of things that follow, each at least one byte long: so never more than there are
     /// bytes.
-    pub(super) fn count(&mut self) -> Option<usize> {
+    pub(crate) fn count(&mut self) -> Option<usize> {
         let count = usize::try_from(self.u32()?).ok()?;
         (count <= self.0.len()).then_some(count)
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
     /// A value with its length before it.
-    pub(super) fn sized(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn sized(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         self.take(length)
     }
 
     /// The same; a length of -1 is NULL.
-    pub(super) fn part(&mut self) -> Option<Part<'a>> {
+    pub(crate) fn part(&mut self) -> Option<Part<'a>> {
         match self.i32()? {
             -1 => Some(Part::Null),
             length => self.take(usize::try_from(length).ok()?).map(Part::Value),
@@ -84,7 +84,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// What a zero byte ends.
-    pub(super) fn cstr(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn cstr(&mut self) -> Option<&'a [u8]> {
         let end = memchr::memchr(0, self.0)?;
         let text = self.take(end)?;
         self.u8()?;
@@ -92,12 +92,12 @@ impl<'a> Bytes<'a> {
     }
 
     /// All that is left.
-    pub(super) fn rest(&mut self) -> &'a [u8] {
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.0)
     }
 
     /// Refuses bytes that are left over.
-    pub(super) fn finish(&self) -> Option<()> {
+    pub(crate) fn finish(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 }

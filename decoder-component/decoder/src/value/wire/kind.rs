@@ -7,7 +7,7 @@ use crate::value::resolve::base;
 
 /// One for each send format, not for each type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Array,
     Bits,
     Bool,
@@ -64,7 +64,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Box,
     Circle,
     Line,
@@ -87,25 +87,34 @@ impl Kind {
     fn learnt(facts: &TypeFacts) -> Self {
         match (facts.kind, facts.name.as_str()) {
             (TypeKind::Composite, _) => Self::Composite,
-            (TypeKind::Enumeration, _) | (TypeKind::Base, "citext") => Self::Text,
+            (TypeKind::Enumeration, _) => Self::Text,
             (TypeKind::Multirange, _) => Self::Multirange(facts.subtype),
             (TypeKind::Range, _) => Self::Range(facts.subtype),
             (TypeKind::Base, _) if facts.element != 0 => Self::Array,
-            (TypeKind::Base, "cube") => Self::Cube,
-            (TypeKind::Base, "geography" | "geometry") => Self::Geometry,
-            (TypeKind::Base, "halfvec") => Self::HalfVector,
-            (TypeKind::Base, "hstore") => Self::Hstore,
-            (TypeKind::Base, "lquery" | "ltree" | "ltxtquery") => Self::Versioned,
-            (TypeKind::Base, "sparsevec") => Self::SparseVector,
-            (TypeKind::Base, "vector") => Self::Vector,
-            // Not so extensions' types without a send function, isn's among them: the server sends
-            // their text as text.
-            (TypeKind::Base | TypeKind::Domain | TypeKind::Pseudo, _) => Self::Unknown,
+            (TypeKind::Base, name) => Self::of_extension(name).unwrap_or(Self::Unknown),
+            (TypeKind::Domain | TypeKind::Pseudo, _) => Self::Unknown,
         }
     }
 
+    /// Of extensions' types.
+    pub(crate) fn of_extension(name: &str) -> Option<Self> {
+        Some(match name {
+            "citext" => Self::Text,
+            "cube" => Self::Cube,
+            "geography" | "geometry" => Self::Geometry,
+            "halfvec" => Self::HalfVector,
+            "hstore" => Self::Hstore,
+            "lquery" | "ltree" | "ltxtquery" => Self::Versioned,
+            "sparsevec" => Self::SparseVector,
+            "vector" => Self::Vector,
+            // Not so types without a send function, isn's among them: the server sends their text
+            // as text.
+            _ => return None,
+        })
+    }
+
     /// Of the types whose OIDs never change.
-    pub(super) fn built_in(type_oid: u32) -> Self {
+    pub(crate) fn built_in(type_oid: u32) -> Self {
         match type_oid {
             oid::BOOL => Self::Bool,
             oid::BYTEA => Self::Bytea,

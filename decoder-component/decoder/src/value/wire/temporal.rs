@@ -20,7 +20,7 @@ pub(super) fn write_date(bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Option<()>
 }
 
 /// `timestamp_send`, `timestamptz_send`
-pub(super) fn write_timestamp(bytes: &mut Bytes<'_>, zone: bool, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn write_timestamp(bytes: &mut Bytes<'_>, zone: bool, out: &mut Vec<u8>) -> Option<()> {
     match bytes.i64()? {
         i64::MAX => out.extend_from_slice(b"infinity"),
         i64::MIN => out.extend_from_slice(b"-infinity"),
