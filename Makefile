@@ -69,7 +69,7 @@ coverage: bootstrap ## Which lines of Rust and Python the tests run, as HTML in 
 	scripts/coverage $(HOSTS)
 
 .PHONY: test-full
-test-full: test test-examples plugins test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
+test-full: test test-examples plugins hosts playground-test test-mutants test-controls test-damage test-large test-containers reliability ## Every test there is.
 
 .PHONY: test-examples
 test-examples: python ## Every example beside real servers, a broker and a browser; killed, too.
@@ -83,6 +83,21 @@ plugins: python ## Every plugin and template, built in its language and run; hos
 	$(CARGO) test --locked --release $(HOSTS) --test plugins
 	scripts/postgres run -- $(PYTHON) -m pytest python/tests/plugins
 	RELOADS=$(or $(RELOADS),1000) scripts/postgres run -- $(CARGO) test --locked --release $(HOSTS) --test replication -- plugged
+
+.PHONY: hosts
+hosts: bootstrap ## Every host of the decoder over every vector and 100,000 events: a table. ONLY=go, ROUNDS=5.
+	$(CARGO) build --locked --release $(HOSTS) --package pgoutput-decoder-example --lib --bins --example recorded
+	@$(PYTHON) scripts/component --plain
+	scripts/postgres run -- $(PYTHON) tests/hosts.py $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: playground
+playground: wasm ## The page that shows recordings, in playground/dist; `pgoutput-decoder playground` serves it.
+	cd playground && npm install --no-audit --no-fund && npm run build
+
+.PHONY: playground-test
+playground-test: playground build ## The page in a browser: its tests, and its pictures in docs/playground.
+	-@scripts/bootstrap examples browser
+	scripts/postgres run -- sh -c 'cd playground && npm test'
 
 .PHONY: test-mutants
 test-mutants: ## Slips of the decoder's state machine, one at a time: its tests catch each of them.

@@ -78,6 +78,7 @@ fn compile(workspace: &Path, out: &Path) -> Result<PathBuf, String> {
         workspace,
         &["pgoutput-decoder-component"],
         &target,
+        wasm::FEATURES,
     )?;
     Ok(folder.join("pgoutput_decoder_component.wasm"))
 }

@@ -44,5 +44,6 @@ fn run() -> Result<PathBuf, String> {
     for source in ours.chain(shared) {
         println!("cargo::rerun-if-changed={}", source.display());
     }
-    wasm::compile(root, &folder, GUESTS, &wasm::shared_target(Path::new(&out)))
+    let target = wasm::shared_target(Path::new(&out));
+    wasm::compile(root, &folder, GUESTS, &target, wasm::FEATURES)
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
+use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt};
 use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pgoutput_decoder_host::recording::{Recorder, Replay};
 use pgoutput_decoder_host::records::Event;
 use serde_json::{Map, Value};
 
@@ -106,14 +107,32 @@ impl Case {
         let mut options = self.options.clone();
         let more = more.iter().copied();
         options.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let mut engine = Engine::open(engine, &options).map_err(chain)?;
         let capture = Capture::open(&self.folder.join(capture)).map_err(chain)?;
-        let mut replay = Replay::new(&mut engine, &capture, &recorded.catalog, self.at);
+        let mut replay = Replay::new(&capture, &recorded.catalog, self.at, |_| {
+            Engine::open(engine, &options)
+        });
         let mut events = Vec::new();
         while let Some(batch) = replay.next_batch().map_err(chain)? {
             for event in batch.events() {
                 events.push(line(&event)?);
             }
+        }
+        Ok(events)
+    }
+}
+
+impl Case {
+    /// Records a capture, as a host of another kind may replay it; and what it gives.
+    pub fn record(&self, capture: &str, recorder: &Recorder) -> Result<Vec<Event>, String> {
+        let catalog = Catalog::open(&self.folder.join("catalog.json")).map_err(chain)?;
+        let capture = Capture::open(&self.folder.join(capture)).map_err(chain)?;
+        let replay = Replay::new(&capture, &catalog, self.at, |_| {
+            Engine::open(EngineKind::Native, &self.options)
+        });
+        let mut replay = replay.recorder(recorder.clone(), &self.options);
+        let mut events = Vec::new();
+        while let Some(batch) = replay.next_batch().map_err(chain)? {
+            events.extend(batch.events());
         }
         Ok(events)
     }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
-use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pgoutput_decoder_host::capture::CatalogAt;
+use pgoutput_decoder_host::engine::EngineKind;
+use pgoutput_decoder_host::recording::Recording;
 use pgoutput_decoder_host::records::{Batch, Event, Position};
 use pgoutput_decoder_host::{
     Error, OnUndecodable, Plugin, PluginError, PluginLimits, PluginStatus, Plugins,
@@ -52,10 +53,9 @@ fn batches(format: &str) -> Vec<Batch> {
 /// What the decoder makes of a case.
 fn decoded(case: &Path, format: &str) -> Vec<Batch> {
     let options = [("format".to_owned(), format.to_owned())];
-    let mut engine = Engine::open(EngineKind::Component, &options).unwrap();
-    let capture = Capture::open(&case.join("pgoutput.jsonl")).unwrap();
-    let catalog = Catalog::open(&case.join("catalog.json")).unwrap();
-    let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::End);
+    let capture = case.join("pgoutput.jsonl");
+    let recording = Recording::open(&capture, None, CatalogAt::End).unwrap();
+    let mut replay = recording.replay(EngineKind::Component, &options).unwrap();
     iter::from_fn(|| replay.next_batch().unwrap()).collect()
 }
 

@@ -19,7 +19,6 @@ use clearing::{drop_database, drop_slot};
 
 /// Long enough for the slowest machine, short enough to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
-
 mod clearing;
 mod doctor;
 mod doctor_server;
@@ -27,6 +26,7 @@ mod failover;
 mod gate;
 mod health;
 mod plugged;
+mod recorded;
 mod relay;
 mod resume;
 mod slots;

@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pgoutput-decoder", &[]),
     ("pgoutput-decoder-component", &["pgoutput-decoder"]),
     ("pgoutput-decoder-containers", &[]),
+    // A host of its own.
+    ("pgoutput-decoder-example", &[]),
     ("pgoutput-decoder-fuzz", &["pgoutput-decoder"]),
     // Only the feature `native`: the host has the component as bytes.
     ("pgoutput-decoder-host", &["pgoutput-decoder (optional)"]),

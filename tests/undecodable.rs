@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
-use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pgoutput_decoder_host::capture::CatalogAt;
+use pgoutput_decoder_host::engine::EngineKind;
+use pgoutput_decoder_host::recording::Recording;
 use pgoutput_decoder_host::{OnUndecodable, State};
 
 use super::health::Warnings;
@@ -68,14 +69,9 @@ impl Place {
 
 /// The events of a file of parked changes, and their positions.
 pub(crate) fn parked(file: &Path) -> Vec<Event> {
-    let mut engine = Engine::open(
-        EngineKind::Component,
-        &[("format".to_owned(), "native".to_owned())],
-    )
-    .unwrap();
-    let capture = Capture::open(file).unwrap();
-    let catalog = Catalog::of_capture(file).unwrap();
-    let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::Stream);
+    let recording = Recording::open(file, None, CatalogAt::Stream).unwrap();
+    let native = [("format".to_owned(), "native".to_owned())];
+    let mut replay = recording.replay(EngineKind::Component, &native).unwrap();
     let mut events = Vec::new();
     while let Some(batch) = replay.next_batch().unwrap() {
         events.extend(batch.events());

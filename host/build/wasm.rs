@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What every runtime of components has; of others, not all.
+pub(crate) const FEATURES: &str = "+simd128";
 const NO_TOOLCHAIN: &str = "no Rust toolchain found here can build the decoder component for \
     wasm32-unknown-unknown. With rustup: `rustup target add wasm32-unknown-unknown`. On Debian: \
     `apt install rustc-web cargo-web rust-web-src rust-web-llvm lld-19`. Or let \
@@ -22,7 +25,7 @@ pub(crate) fn shared_target(out: &Path) -> PathBuf {
 }
 
 /// Compiles packages of the workspace in `folder`, and returns where their modules are. `root` is
-/// the repository.
+/// the repository; `features` are those of WebAssembly, as `+simd128`.
 #[expect(
     clippy::print_stderr,
     reason = "cargo shows what a build script writes there"
@@ -32,6 +35,7 @@ pub(crate) fn compile(
     folder: &Path,
     packages: &[&str],
     target: &Path,
+    features: &str,
 ) -> Result<PathBuf, String> {
     let toolchain = Toolchain::find().ok_or(NO_TOOLCHAIN)?;
     let mut cargo = Command::new(&toolchain.cargo);
@@ -50,7 +54,10 @@ pub(crate) fn compile(
         .arg(target)
         .current_dir(root)
         .env("RUSTC", &toolchain.rustc)
-        .env("CARGO_ENCODED_RUSTFLAGS", toolchain.flags(root, target));
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            toolchain.flags(root, target, features),
+        );
     if toolchain.from_source {
         cargo
             .args(["-Z", "build-std=std,panic_abort"])
@@ -131,8 +138,8 @@ impl Toolchain {
     }
 
     /// Flags for rustc, in the form of `CARGO_ENCODED_RUSTFLAGS`.
-    fn flags(&self, workspace: &Path, target: &Path) -> OsString {
-        let mut flags = vec![OsString::from("-Ctarget-feature=+simd128")];
+    fn flags(&self, workspace: &Path, target: &Path, features: &str) -> OsString {
+        let mut flags = vec![OsString::from(format!("-Ctarget-feature={features}"))];
         if let Some(linker) = &self.linker {
             flags.push(concat("-Clinker=", linker.as_os_str(), ""));
         }

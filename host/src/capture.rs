@@ -1,9 +1,7 @@
-//! Recorded streams: frames from a `pgoutput.jsonl`, catalog facts from a `catalog.json`, and a
-//! [`Replay`] of the one against the other. No server, no clock: what comes out depends on the
-//! files alone.
+//! Streams recorded by other means than ours: frames from a `pgoutput.jsonl`, catalog facts from a
+//! `catalog.json`. [`Replay`](crate::recording::Replay) decodes the one against the other.
 
 mod catalog;
-mod replay;
 mod write;
 
 use std::borrow::Cow;
@@ -13,10 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use self::catalog::{Catalog, CatalogAt};
-pub use self::replay::{Replay, ReplayError};
 pub(crate) use self::write::{frame_line, hex, stage_line};
 use crate::frames::{POSTGRES_EPOCH_US, push_frame};
 use crate::lsn::Lsn;
+use crate::recording::RecordingError;
 
 /// A recorded stream, its messages in the wire form `wit/decoding.wit` wants.
 ///
@@ -68,6 +66,9 @@ pub enum CaptureError {
         /// Why.
         source: io::Error,
     },
+    /// It begins as a recording in blocks does, and is none that can be read.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// A catalog without stages has no facts to give.
     #[error("{}: a catalog with at least one stage was expected", path.display())]
     Stages {
@@ -132,8 +133,38 @@ impl Capture {
         self.sent_at_us
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where frame `index` is in the file: its line, counted from 1.
+    pub(crate) fn line(&self, index: usize) -> usize {
+        self.frames.get(index).map_or(0, |frame| frame.line)
+    }
+
+    /// A frame's own LSN; of the next frame that has one for Relation and Type.
+    pub(crate) fn lsn(&self, index: usize) -> Option<Lsn> {
+        self.frames.get(index).map(|frame| frame.lsn)
+    }
+
+    /// Behind the frames from `first` on that fit into so many bytes, and at least one.
+    pub(crate) fn batch_end(&self, first: usize, bytes_max: usize) -> usize {
+        let start = self.start(first);
+        let rest = self.frames.get(first..).unwrap_or_default();
+        let fits = |frame: &&Frame| frame.end - start <= bytes_max;
+        first + rest.iter().take_while(fits).count().max(rest.len().min(1))
+    }
+
+    /// The frame behind so many bytes of those from `first` on.
+    pub(crate) fn index_behind(&self, first: usize, bytes: usize) -> usize {
+        let end = self.start(first) + bytes;
+        let rest = self.frames.get(first..).unwrap_or_default();
+        first + rest.partition_point(|frame| frame.end <= end)
+    }
+
     /// Frames `from..to`, one after the other.
-    fn span(&self, from: usize, to: usize) -> &[u8] {
+    pub(crate) fn span(&self, from: usize, to: usize) -> &[u8] {
         self.bytes
             .get(self.start(from)..self.start(to))
             .unwrap_or_default()

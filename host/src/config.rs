@@ -20,7 +20,9 @@ use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::plugin::{Plugin, PluginLine};
 use crate::protocol::{Origin, Streaming, Wishes};
+use crate::recording::Recorder;
 use crate::records::Position;
+use crate::shadow::Shadow;
 use crate::slots::SlotWait;
 use crate::start::Start;
 use crate::stash::{self, StashLimits};
@@ -65,6 +67,8 @@ pub struct Config {
     pub(crate) on_warning: Notice<str>,
     pub(crate) transaction_ends: bool,
     pub(crate) plugins: Vec<Plugin>,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) shadow: Option<Shadow>,
     pub(crate) on_plugin_line: Notice<PluginLine>,
 }
 
@@ -169,6 +173,8 @@ impl Config {
             on_warning: Notice::default(),
             transaction_ends: false,
             plugins: Vec::new(),
+            recorder: None,
+            shadow: None,
             on_plugin_line: Notice::default(),
         }
     }
@@ -464,6 +470,20 @@ impl Config {
     /// made.
     pub fn plugin(mut self, plugin: Plugin) -> Self {
         self.plugins.push(plugin);
+        self
+    }
+
+    /// Records the stream, before plugins and as it is replayed: see [`crate::recording`]. What is
+    /// acknowledged before [`Recorder::sync`] may be missing in the recording after a crash.
+    pub fn recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Another decoder that is given the same, and whose events are compared with the stream's;
+    /// differences are counted, and the first ones are warned of.
+    pub fn shadow(mut self, shadow: Shadow) -> Self {
+        self.shadow = Some(shadow);
         self
     }
 

@@ -138,6 +138,11 @@ impl Connection {
         }
     }
 
+    /// What the server calls its version.
+    pub(crate) fn server_version(&self) -> Option<String> {
+        self.session.parameter("server_version").map(str::to_owned)
+    }
+
     /// The server's patience with this session; `None` where it has no end.
     pub(crate) fn wal_sender_timeout(&self) -> Option<Duration> {
         self.facts.wal_sender_timeout

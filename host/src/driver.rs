@@ -27,12 +27,14 @@ use crate::stash::{Replay, Stash};
 use crate::status::State;
 use crate::stream::{Clock, Shared};
 
+use self::recording::Tap;
 use self::undecodable::Caution;
 
 mod decoding;
 mod health;
 mod link;
 mod plugins;
+mod recording;
 mod slot;
 mod undecodable;
 
@@ -45,6 +47,8 @@ pub(crate) struct Driver {
     catalog: Catalog,
     engine: Engine,
     topics: TopicTable,
+    /// Gets what a recording of the stream has.
+    tap: Tap,
     plugins: Plugins,
     /// Looks after their files, until it is dropped.
     _watching: JoinSet<()>,
@@ -96,6 +100,7 @@ impl Driver {
         let engine = open_engine(&config, &connector)?;
         let mut plugins = plugins::load(&config)?;
         shared.health().plugins = plugins.counters();
+        let tap = Tap::open(&config)?;
         let mut driver = Self {
             catalog: Catalog::new(&config, Arc::clone(&connector)),
             connector,
@@ -107,6 +112,7 @@ impl Driver {
             batches,
             engine,
             topics: TopicTable::default(),
+            tap,
             _watching: plugins::watch(&mut plugins),
             plugins,
             identity: None,

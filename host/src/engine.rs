@@ -1,8 +1,10 @@
 //! The decoder behind one interface, sandboxed or linked in.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::lsn::Lsn;
+pub use crate::sandbox::DecoderFile;
 use crate::sandbox::Sandbox;
 pub use crate::sandbox::bindings::exports::pgoutput::decoder::catalog::{
     Attribute, ColumnFacts, Facts, RelationFacts, TypeFacts, TypeKind, UniqueIndex,
@@ -74,6 +76,14 @@ pub enum EngineError {
         /// [`Limits::deadline_ms`].
         limit_ms: u64,
     },
+    /// Another decoder cannot be had.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The decoder wanted more memory than it may have. A new decoder is needed.
     #[error("the decoder ran into its memory limit of {limit_bytes} bytes")]
     Memory {
@@ -119,6 +129,10 @@ impl Engine {
             #[cfg(feature = "native")]
             EngineKind::Native => Inner::Native(Box::new(native::Native::open(options)?)),
         }))
+    }
+
+    pub(crate) fn of(sandbox: Sandbox) -> Self {
+        Self(Inner::Component(sandbox))
     }
 
     /// Takes facts from the server's catalogs.

@@ -37,6 +37,7 @@ mod protocol;
 mod queue;
 mod replication;
 mod sandbox;
+mod shadow;
 mod slot;
 mod start;
 mod stash;
@@ -49,6 +50,8 @@ pub mod doctor;
 pub mod engine;
 pub mod facts;
 pub mod frames;
+pub mod inspection;
+pub mod recording;
 pub mod records;
 pub mod slots;
 
@@ -63,6 +66,7 @@ pub use plugin::{
 pub use protocol::{Origin, Streaming};
 pub use records::{Attribute, Batch, Column, Event, Position, Shape, Topic};
 pub use sandbox::COMPONENT;
+pub use shadow::{Shadow, ShadowStatus};
 pub use slots::Slots;
 pub use stash::StashError;
 pub use status::{State, Status};

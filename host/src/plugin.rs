@@ -342,7 +342,7 @@ impl Plugin {
                 .into(),
             Source::Bytes(bytes) => Arc::clone(bytes),
         };
-        let found = hex(&Sha256::digest(&bytes));
+        let found = sha256(&bytes);
         match &self.sha256 {
             Some(expected) if *expected != found => Err(PluginError::Hash {
                 expected: expected.clone(),
@@ -537,4 +537,9 @@ fn answer(reason: impl Into<String>) -> PluginError {
 }
 
 /// CPU time a call may take of a task that others wait beside.
+/// In hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 const LEAN_MAX: Duration = Duration::from_millis(20);

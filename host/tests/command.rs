@@ -391,7 +391,7 @@ fn wrong_usage_is_told_with_exit_code_2() {
             "\"off\", \"on\" or \"parallel\"",
         ),
         (&["demo", "--seconds", "0"], "1..=3600"),
-        (&["replay"], "unrecognized subcommand"),
+        (&["perform"], "unrecognized subcommand"),
         (&[], "Usage: pgoutput-decoder <COMMAND>"),
     ] {
         let (code, error) = failure(arguments);

@@ -219,16 +219,19 @@ class LogicalReplicationReader:
         It gives the messages that the recording has and ends there, with StopAsyncIteration; all
         else is as with a server. What was acknowledged is `status().acknowledged`.
 
-        path: a recording: a JSON object a line, `lsn`, `end_lsn`, `server_ts_us` and `hex`, which
-            is a pgoutput message; or what `on_undecodable="park:FILE"` wrote.
-        catalog: what the server's catalogs held, JSON. None: it is in the recording, or in
-            `catalog.json` beside it.
-        database: its name, as `source["db"]` and options have it.
+        path: a recording, made by `pgoutput-decoder record`; or a JSON object a line, `lsn`,
+            `end_lsn`, `server_ts_us` and `hex`, which is a pgoutput message; or what
+            `on_undecodable="park:FILE"` wrote.
+        catalog: what the server's catalogs held, JSON, where it is not in the recording. None: it
+            is there, or in `catalog.json` beside it.
+        options: Debezium's, instead of those that were recorded.
+        database: its name, as `source["db"]` and options have it; "" for the one recorded.
         plugins: as for a LogicalReplicationReader. What they fail at and `on_error` does not stop
             at is left out, and told in the log.
 
         Raises OSError for a file that cannot be read, ValueError for one that is no recording, with
-        the line; while reading, DecodingError for a message that cannot be decoded.
+        the line; while reading, DecodingError for a message that cannot be decoded, and
+        ReplicationError where a recording is damaged, with the block, behind what is sound.
         """
 
     def __aiter__(self) -> Iteration: ...

@@ -289,19 +289,33 @@ pub(crate) fn parse_create_slot(create: &Bound<'_, PyAny>) -> PyResult<CreateSlo
     }
 }
 
+/// How messages are decoded, without a connection.
+pub(crate) struct Decoding {
+    pub(crate) engine: Engine,
+    /// Those of the engine.
+    pub(crate) options: Vec<(String, String)>,
+    pub(crate) rendering: Arc<Rendering>,
+}
+
 /// What events are decoded with, and turned into messages with, where there is no stream.
 pub(crate) fn decoding(
     [format, decimal, temporal, uuid]: [&str; 4],
     options: Option<&Bound<'_, PyDict>>,
     database: &str,
-) -> PyResult<(Engine, Arc<Rendering>)> {
+) -> PyResult<Decoding> {
     let rendering = Rendering::parse(format, decimal, temporal, uuid)?;
     let mut settings = decoder_options(options)?;
     settings.push(("format".to_owned(), format.to_owned()));
-    settings.push(("database.dbname".to_owned(), database.to_owned()));
+    if !database.is_empty() {
+        settings.push(("database.dbname".to_owned(), database.to_owned()));
+    }
     let engine = Engine::open(EngineKind::Component, &settings);
     let engine = engine.map_err(|refused| error::engine(&refused))?;
-    Ok((engine, Arc::new(rendering)))
+    Ok(Decoding {
+        engine,
+        options: settings,
+        rendering: Arc::new(rendering),
+    })
 }
 
 /// Debezium's properties by name.

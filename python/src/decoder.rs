@@ -11,7 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::arguments::{decoding, parse_lsn};
+use crate::arguments::{Decoding, decoding, parse_lsn};
 use crate::error;
 use crate::message::{Rendering, ReplicationMessage};
 
@@ -47,7 +47,9 @@ impl Decoder {
         database: &str,
     ) -> PyResult<Self> {
         let wishes = [format, decimal, temporal, uuid];
-        let (engine, rendering) = decoding(wishes, options, database)?;
+        let Decoding {
+            engine, rendering, ..
+        } = decoding(wishes, options, database)?;
         Ok(Self {
             state: Mutex::new(State {
                 frames: FrameDecoder::new(engine),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
+use pgoutput_decoder_host::capture::CaptureError;
+use pgoutput_decoder_host::recording::ReplayError;
 use pgoutput_decoder_host::{DecodeError, EngineError, Error, Lsn, Position, SlotProblem};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;

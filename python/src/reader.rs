@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pgoutput_decoder_host::Error;
+use pgoutput_decoder_host::capture::CatalogAt;
+use pgoutput_decoder_host::{Error, recording};
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,8 +15,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyWeakrefReference};
 
 use crate::arguments::{
-    Acknowledged, Named, count, decoder_options, decoding, parse_create_slot, parse_lsn, plugin,
-    position_of, seconds, strings, with_password,
+    Acknowledged, Decoding, Named, count, decoder_options, decoding, parse_create_slot, parse_lsn,
+    plugin, position_of, seconds, strings, with_password,
 };
 use crate::awaitable::{Awaitable, Purpose};
 use crate::error::{self, Refused};
@@ -338,12 +339,17 @@ impl LogicalReplicationReader {
         plugins: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<Self> {
         let wishes = [format, decimal, temporal, uuid];
-        let (engine, rendering) = decoding(wishes, options, database)?;
-        let mut recording = Recording::open(&path, catalog.as_deref(), engine)?;
+        let Decoding {
+            options, rendering, ..
+        } = decoding(wishes, options, database)?;
+        let file = recording::Recording::open(&path, catalog.as_deref(), CatalogAt::Stream);
         let plugins = plugins.iter().flatten().map(plugin);
-        recording.plugins = plugins.collect::<PyResult<_>>()?;
-        recording.native = format == "native";
-        let source = Source::Recording(Box::new(recording));
+        let source = Source::Recording(Box::new(Recording {
+            file: file.map_err(error::recording)?,
+            options,
+            plugins: plugins.collect::<PyResult<_>>()?,
+            native: format == "native",
+        }));
         Ok(Self {
             session: Session::new(source, auto_acknowledge, None),
             rendering,

@@ -317,7 +317,13 @@ impl Session {
         if self.is_stopping() {
             return Connected::Stopped;
         }
-        match state.none() {
+        // What came before an error is given before it.
+        let none = if state.supply.has_none_ready() {
+            state.none()
+        } else {
+            Next::Wait(0)
+        };
+        match none {
             Next::Failed(failure) => Connected::Failed(failure),
             _ if matches!(state.phase, Phase::Connected | Phase::Exhausted) => {
                 state.dismissed = false;

@@ -58,6 +58,11 @@ impl Supply {
         self.ready_bytes < AHEAD_BYTES
     }
 
+    /// Whether nothing was fetched ahead.
+    pub(crate) fn has_none_ready(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// Whether it is time to fetch more, once there was no room.
     pub(crate) fn is_low(&self) -> bool {
         self.ready_bytes < AHEAD_BYTES / 2

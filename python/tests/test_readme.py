@@ -303,6 +303,7 @@ async def test_pages(
     page: Path, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(RECORDING, tmp_path / "orders.jsonl")
+    shutil.copy(REPOSITORY / "examples/recordings/shop.pgrec", tmp_path)
     shutil.copy(RECORDING.with_name("catalog.json"), tmp_path)
     monkeypatch.chdir(tmp_path)
     names = {name: Anything() for name in PREDEFINED}

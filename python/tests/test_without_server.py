@@ -26,6 +26,7 @@ from pgoutput_decoder import (
 
 VECTORS = REPOSITORY / "tests" / "vectors"
 SHOP = VECTORS / "ecommerce" / "pgoutput.jsonl"
+RECORDED = REPOSITORY / "examples" / "recordings" / "shop.pgrec"
 
 
 def frames(path: Path) -> list[dict[str, Any]]:
@@ -99,6 +100,21 @@ async def test_a_recording_in_debeziums_format(tmp_path: Path) -> None:
     assert found == [(event["topic"], event["key"]) for event in expected]
     with pytest.raises(ConfigurationError):
         LogicalReplicationReader.from_recording(SHOP, options={"no.such.option": 1})
+
+
+async def test_a_recording_of_the_command(tmp_path: Path) -> None:
+    async with LogicalReplicationReader.from_recording(RECORDED) as reader:
+        messages = [message async for message in reader]
+    assert len(messages) > 800
+    assert messages[0].source["db"] == "postgres"  # as it was recorded
+    assert {message.schema for message in messages} == {"pgoutput_demo"}
+
+    cut = tmp_path / "cut.pgrec"
+    cut.write_bytes(RECORDED.read_bytes()[:-1])
+    async with LogicalReplicationReader.from_recording(cut) as reader:
+        assert [await anext(reader) for _ in messages] == messages
+        with pytest.raises(ReplicationError, match=r"cut\.pgrec, block \d+ at byte \d+: the file"):
+            await anext(reader)
 
 
 async def test_what_is_no_recording_is_named(tmp_path: Path) -> None:

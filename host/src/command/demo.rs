@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgMatches, Args};
 use pgoutput_decoder_host::Stream;
+use pgoutput_decoder_host::recording::Recorder;
 use pgoutput_decoder_host::records::{Batch, Event};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_postgres::Client;
@@ -30,6 +32,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Records it, too
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -38,7 +43,15 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
     let config = arguments.connection.config(given)?;
     let sql = config.clone().application_name("pgoutput-decoder demo");
-    let config = config.slot(SLOT).publication(PUBLICATION);
+    let mut config = config.slot(SLOT).publication(PUBLICATION);
+    let recorder = arguments
+        .record
+        .as_deref()
+        .map(Recorder::open)
+        .transpose()?;
+    if let Some(recorder) = &recorder {
+        config = config.recorder(recorder.clone());
+    }
     // Debezium's envelope, with the two of its options that make it pleasant to read.
     let config = config
         .option("format", "debezium")
@@ -63,7 +76,8 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
         screen.title(&client, arguments.seconds).await?;
         let open_for = Duration::from_secs(arguments.seconds);
         let watched = watch(&mut stream, shop, open_for, clock_ahead_us, &mut screen).await;
-        watched.and(stream.stop().await.map_err(Failure::from))
+        watched.and(stream.stop().await.map_err(Failure::from))?;
+        Ok(recorder.map_or(Ok(()), |recorder| recorder.end())?)
     }
     .await;
     let removed = remove(&client).await;

@@ -9,7 +9,7 @@ use pgoutput_decoder_host::doctor::{Finding, Level, Report, diagnose};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::protocol::Protocol;
-use super::stream::publications;
+use super::source::publications;
 use super::terminal::{self, Style};
 
 /// What `doctor` is told.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pgoutput_decoder_host::Error;
-use pgoutput_decoder_host::capture::{CaptureError, ReplayError};
+use pgoutput_decoder_host::capture::CaptureError;
 use pgoutput_decoder_host::engine::EngineError;
+use pgoutput_decoder_host::recording::{RecordingError, ReplayError};
 use pgoutput_decoder_host::records::RecordError;
 use tokio_postgres::error::SqlState;
 
@@ -29,6 +30,8 @@ pub(crate) enum Failure {
         expected: u64,
         waited_s: u64,
     },
+    #[error("there is no message {number}: the recording has {messages}")]
+    NoMessage { number: u64, messages: u64 },
     #[error("nothing was dropped")]
     Declined,
     #[error("what arrived is not what was committed: {difference}")]
@@ -39,8 +42,12 @@ pub(crate) enum Failure {
     Options { path: PathBuf, expected: String },
     #[error(transparent)]
     Output(#[from] io::Error),
+    #[error("no page in {folders}")]
+    Page { folders: String },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     #[error(transparent)]
     Records(#[from] RecordError),
     #[error(transparent)]
@@ -119,6 +126,9 @@ impl Failure {
                  message's type, offset and text above"
                     .to_owned(),
             ),
+            Self::Page { .. } => {
+                Some("make playground builds it; --page says where it is".to_owned())
+            }
             Self::Start(error) | Self::Stream(error) => error.hint(),
             _ => None,
         }

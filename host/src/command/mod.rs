@@ -3,18 +3,24 @@
 mod connection;
 mod decode;
 mod demo;
+mod diff;
+mod difference;
 mod doctor;
 mod failure;
+mod inspect;
 mod json_lines;
 mod options;
+mod playground;
 mod plugin;
 mod plugins;
 mod pretty;
 mod protocol;
+mod record;
 mod resume;
 mod shop;
 mod signals;
 mod slot;
+mod source;
 mod stream;
 mod terminal;
 
@@ -44,6 +50,11 @@ enum Command {
     Doctor(doctor::Arguments),
     Slot(slot::Arguments),
     Decode(decode::Arguments),
+    Record(Box<record::Arguments>),
+    Replay(decode::ReplayArguments),
+    Inspect(inspect::Arguments),
+    Diff(diff::Arguments),
+    Playground(playground::Arguments),
     Plugin(plugin::Arguments),
     Demo(demo::Arguments),
 }
@@ -78,8 +89,23 @@ pub(crate) fn run() -> ExitCode {
                 let given = subcommand(&matches);
                 runtime()?.block_on(demo::run(arguments, given)).map(done)
             }
+            Command::Diff(arguments) => diff::run(&arguments),
             Command::Doctor(arguments) => {
                 runtime()?.block_on(doctor::run(arguments, subcommand(&matches)))
+            }
+            Command::Record(arguments) => {
+                let given = subcommand(&matches);
+                runtime()?
+                    .block_on(record::run(*arguments, given))
+                    .map(done)
+            }
+            Command::Replay(arguments) => decode::replay(&arguments).map(done),
+            Command::Inspect(arguments) => inspect::run(&arguments).map(done),
+            Command::Playground(arguments) => {
+                let given = subcommand(&matches);
+                runtime()?
+                    .block_on(playground::run(arguments, given))
+                    .map(done)
             }
             Command::Plugin(arguments) => plugin::run(&arguments).map(done),
             Command::Slot(arguments) => {

@@ -29,6 +29,12 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
+/// An option, instead of one of the same name.
+pub(crate) fn set(options: &mut Vec<(String, String)>, name: &str, value: &str) {
+    options.retain(|(known, _)| known != name);
+    options.push((name.to_owned(), value.to_owned()));
+}
+
 /// Says once on stderr which options were taken and have no effect.
 pub(crate) fn notice_ignored(ignored: &[String]) {
     if !ignored.is_empty() {

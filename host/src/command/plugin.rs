@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use pgoutput_decoder_host::Plugin;
-use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt, Replay};
-use pgoutput_decoder_host::engine::{Engine, EngineKind};
+use pgoutput_decoder_host::capture::{Capture, Catalog, CatalogAt};
+use pgoutput_decoder_host::engine::EngineKind;
+use pgoutput_decoder_host::recording::Recording;
 use pgoutput_decoder_host::records::Batch;
 
 use super::Format;
@@ -13,7 +14,6 @@ use super::failure::Failure;
 
 mod bench;
 mod check;
-mod difference;
 mod new;
 
 /// What `plugin` is told.
@@ -48,7 +48,7 @@ struct Trial {
     /// Its configuration, instead of what a .json says
     #[arg(long, value_name = "TEXT")]
     config: Option<String>,
-    /// Messages of a recorded stream, one JSON object a line [default: those of a small shop]
+    /// A recorded stream [default: that of a small shop]
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
     /// What the server's catalogs held [default: those in the capture]
@@ -74,25 +74,17 @@ impl Trial {
 
     /// Has each batch of the recording's events.
     fn each(&self, mut take: impl FnMut(Batch) -> Result<(), Failure>) -> Result<(), Failure> {
-        let (capture, catalog) = match &self.capture {
+        let at = CatalogAt::Stream;
+        let recording = match &self.capture {
             None => {
                 let name = Path::new("the built-in recording");
-                (
-                    Capture::parse(name, CAPTURE)?,
-                    Catalog::parse(name, CATALOG)?,
-                )
+                let catalog = Catalog::parse(name, CATALOG)?;
+                Recording::of_capture(Capture::parse(name, CAPTURE)?, catalog, at)
             }
-            Some(file) => {
-                let catalog = match &self.catalog {
-                    Some(catalog) => Catalog::open(catalog)?,
-                    None => Catalog::of_capture(file)?,
-                };
-                (Capture::open(file)?, catalog)
-            }
+            Some(file) => Recording::open(file, self.catalog.as_deref(), at)?,
         };
-        let options = [("format".to_owned(), self.format.option().to_owned())];
-        let mut engine = Engine::open(EngineKind::Component, &options)?;
-        let mut replay = Replay::new(&mut engine, &capture, &catalog, CatalogAt::Stream);
+        let format = [("format".to_owned(), self.format.option().to_owned())];
+        let mut replay = recording.replay(EngineKind::Component, &format)?;
         while let Some(batch) = replay.next_batch()? {
             take(batch)?;
         }

@@ -4,17 +4,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
+use pgoutput_decoder_host::engine::DecoderFile;
 use pgoutput_decoder_host::records::{Batch, Position};
-use pgoutput_decoder_host::{CreateSlot, Error, OnUndecodable, Plugin, Stream};
+use pgoutput_decoder_host::{Error, Plugin, Shadow, Stream};
 
-use super::connection::Connection;
 use super::failure::Failure;
 use super::json_lines::JsonLines;
 use super::pretty::Pretty;
-use super::protocol::Protocol;
-use super::resume::Resume;
 use super::signals::Signals;
-use super::{Format, options, plugins, slot, terminal};
+use super::source::Source;
+use super::{options, plugins, terminal};
 
 /// What `stream` is told.
 #[derive(Args)]
@@ -25,81 +24,18 @@ use super::{Format, options, plugins, slot, terminal};
         how it is."
 )]
 pub(crate) struct Arguments {
-    /// Replication slot with plugin pgoutput
-    #[arg(
-        long,
-        env = "PGOUTPUT_SLOT",
-        value_name = "NAME",
-        hide_env_values = true
-    )]
-    slot: String,
-    /// Makes the slot if it is missing: yes; or temporary: a new one that is gone afterwards
-    #[arg(
-        long,
-        env = "PGOUTPUT_CREATE_SLOT",
-        value_name = "WHICH",
-        hide_env_values = true
-    )]
-    #[arg(num_args = 0..=1, require_equals = true)]
-    #[arg(
-        default_value = "no",
-        default_missing_value = "yes",
-        hide_default_value = true
-    )]
-    create_slot: CreateSlot,
-    /// Publication; may be repeated, or separated by commas in the environment
-    #[arg(
-        long,
-        env = "PGOUTPUT_PUBLICATION",
-        value_name = "NAME",
-        hide_env_values = true
-    )]
-    #[arg(required = true)]
-    publication: Vec<String>,
-    /// Events as Debezium's, or plain ones
-    #[arg(long, value_enum, env = "PGOUTPUT_FORMAT", hide_env_values = true)]
-    #[arg(value_name = "FORMAT", default_value_t = Format::Native)]
-    format: Format,
+    /// Another decoder.wasm, whose events are compared and not written
+    #[arg(long, value_name = "FILE")]
+    shadow: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// A line of JSON an event, or a short one for people
     #[arg(long, value_enum, env = "PGOUTPUT_OUTPUT", hide_env_values = true)]
     #[arg(value_name = "OUTPUT", default_value_t = Output::Json)]
     output: Output,
-    /// An option of Debezium's; may be repeated
-    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = options::pair)]
-    option: Vec<(String, String)>,
-    /// JSON object of such options; --option wins over it
-    #[arg(
-        long,
-        env = "PGOUTPUT_OPTIONS",
-        value_name = "FILE",
-        hide_env_values = true
-    )]
-    options: Option<PathBuf>,
-    #[command(flatten)]
-    resume: Resume,
-    /// Changes that cannot be decoded: stop, skip or park:FILE, which decode reads [default: stop]
-    #[arg(
-        long,
-        env = "PGOUTPUT_ON_UNDECODABLE",
-        value_name = "WHAT",
-        hide_env_values = true
-    )]
-    on_undecodable: Option<OnUndecodable>,
     /// A plugin, a .wasm, that events go through; or a .json that says how; may be repeated
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
-    /// Memory the decoder may have [default: 2 GiB]
-    #[arg(
-        long,
-        env = "PGOUTPUT_MEMORY_MAX_BYTES",
-        value_name = "BYTES",
-        hide_env_values = true
-    )]
-    memory_max_bytes: Option<usize>,
-    #[command(flatten)]
-    protocol: Protocol,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// JSON lines, or short lines that are coloured in a terminal.
@@ -111,32 +47,18 @@ enum Output {
 
 /// Streams until interrupted.
 pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), Failure> {
-    let mut config = arguments
-        .connection
-        .config(given)?
-        .slot(&arguments.slot)
-        .create_slot(arguments.create_slot)
-        .on_slot_wait(slot::notice_wait);
-    for publication in publications(&arguments.publication, given) {
-        config = config.publication(publication);
-    }
-    if let Some(policy) = &arguments.on_undecodable {
-        config = config.on_undecodable(policy.clone());
-    }
-    if let Some(bytes) = arguments.memory_max_bytes {
-        config = config.memory_max_bytes(bytes);
-    }
+    let mut config = arguments.source.config(given)?;
     for plugin in &arguments.plugin {
         config = config.plugin(Plugin::open(plugin)?);
     }
-    config = arguments.protocol.apply(arguments.resume.apply(config));
-    config = config.option("format", arguments.format.option());
-    let from_file = match &arguments.options {
-        Some(path) => options::read(path)?,
-        None => Vec::new(),
-    };
-    for (name, value) in from_file.iter().chain(&arguments.option) {
-        config = config.option(name, value);
+    let shadow = arguments
+        .shadow
+        .as_deref()
+        .map(DecoderFile::open)
+        .transpose()?;
+    let shadow = shadow.map(Shadow::new);
+    if let Some(shadow) = &shadow {
+        config = config.shadow(shadow.clone());
     }
     let mut stream = config
         .on_warning(terminal::warn)
@@ -155,11 +77,22 @@ pub(crate) async fn run(arguments: Arguments, given: &ArgMatches) -> Result<(), 
     let written = write_all(&mut stream, &mut writer).await;
     // Whatever ended the writing, what was written before is acknowledged on the wire.
     let stopped = stream.stop().await;
+    if let Some(shadow) = shadow {
+        shadow.wait();
+        let status = shadow.status();
+        // Where nobody reads it, nobody misses it.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "the shadow decoder gave {} events, {} of them other than the stream's",
+            status.events,
+            status.differences
+        );
+    }
     written.and(stopped.map_err(Failure::from))
 }
 
 /// Of what is missing at the server, the doctor tells everything at once.
-fn not_started(error: Error) -> Failure {
+pub(crate) fn not_started(error: Error) -> Failure {
     match error {
         Error::PublicationNotFound { .. }
         | Error::Server { .. }
@@ -171,7 +104,7 @@ fn not_started(error: Error) -> Failure {
 }
 
 /// Asks the stream to end at the first signal, and ends this process at the second.
-fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
+pub(crate) fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
     let stopper = stream.stopper();
     let mut signals = Signals::new()?;
     tokio::spawn(async move {
@@ -185,7 +118,7 @@ fn stop_on_signal(stream: &Stream) -> Result<(), io::Error> {
 }
 
 /// Writes a line to stderr at every SIGUSR1, where there is such a signal.
-fn status_on_signal(stream: &Stream) -> Result<(), io::Error> {
+pub(crate) fn status_on_signal(stream: &Stream) -> Result<(), io::Error> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -272,19 +205,6 @@ async fn reader_gone() {
         }
     }
     std::future::pending::<()>().await;
-}
-
-/// Those of the flags, each as it is; or those of the environment, between commas.
-pub(super) fn publications<'a>(
-    names: &'a [String],
-    given: &ArgMatches,
-) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-    use clap::parser::ValueSource;
-    let names = names.iter().map(String::as_str);
-    if given.value_source("publication") == Some(ValueSource::EnvVariable) {
-        return Box::new(names.flat_map(|list| list.split(',')));
-    }
-    Box::new(names)
 }
 
 /// One write of this size costs as much as a small one.

@@ -71,6 +71,7 @@ impl Driver {
                     if self.config.parks() {
                         self.caution.context.learn(question.relation, &facts);
                     }
+                    self.tap.facts(question.relation, &facts);
                     let learnt = self.engine.learn(&facts);
                     learnt.map_err(|error| broken(error, lsn))?;
                 }
@@ -113,8 +114,7 @@ impl Driver {
             }
         }
         let passed = self.pass_cautiously(receiver.frames(*bytes))?;
-        receiver.consume(passed.consumed);
-        *bytes -= passed.consumed;
+        self.used_up(receiver, bytes, passed.consumed);
         Ok(passed)
     }
 
@@ -144,6 +144,7 @@ impl Driver {
             return Ok(passed);
         }
         let mut batch = self.topics.read(records)?;
+        self.tap.decoded(&batch, self.handed);
         self.plug_in(&mut batch, &mut passed);
         let mut undecided = false;
         {

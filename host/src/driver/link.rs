@@ -81,8 +81,11 @@ impl Driver {
         self.forget_undecided();
         let saved = self.engine.save();
         self.engine = open_engine(&self.config, &self.connector)?;
-        // One that broke down cannot be asked: the server describes every relation again.
-        if let Ok(saved) = saved {
+        // One that broke down cannot be asked: the server describes every relation again. And who
+        // replays a recording has a new one: it must ask the same.
+        if let Ok(saved) = saved
+            && !self.tap.is_used()
+        {
             self.engine.restore(&saved)?;
         }
         self.topics = TopicTable::default();
@@ -196,6 +199,7 @@ impl Driver {
         let identity = connection.identify().await?;
         self.recognize(identity)?;
         let patience = connection.wal_sender_timeout();
+        let version = connection.server_version();
         let start = self.shared.feedback().from();
         let started = connection.start_replication(&self.config, start, self.shared.clock);
         let (receiver, sender) = started.await?;
@@ -207,6 +211,7 @@ impl Driver {
             .feedback()
             .connected(self.shared.clock.now(), interval);
         self.note_streaming();
+        self.begin_recording(version);
         Ok(Link { receiver, sender })
     }
 

@@ -188,8 +188,7 @@ impl Driver {
         if let Some(replay) = &mut self.replay {
             replay.consume(length);
         } else {
-            receiver.consume(length);
-            *bytes -= length;
+            self.used_up(receiver, bytes, length);
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ impl Session {
         let _closing = Closing(&self);
         match source {
             Source::Server(config) => self.receive(*config).await,
-            Source::Recording(mut recording) => {
-                if let Err(failure) = self.replay(&mut recording).await {
+            Source::Recording(recording) => {
+                if let Err(failure) = self.replay(&recording).await {
                     self.failed(failure);
                 }
                 self.stopped().await;
@@ -24,7 +24,7 @@ impl Session {
         }
     }
 
-    async fn replay(self: &Arc<Self>, recording: &mut Recording) -> Result<(), Failure> {
+    async fn replay(self: &Arc<Self>, recording: &Recording) -> Result<(), Failure> {
         self.lock().phase = Phase::Connected;
         let logging = Arc::downgrade(self);
         let load = || {
@@ -36,10 +36,11 @@ impl Session {
         };
         let host = |error| Failure::Host(Arc::new(error));
         let mut plugins = tokio::task::block_in_place(load).map_err(host)?;
-        let mut replay = recording.replay();
+        let failed = |error| Failure::Recording(Arc::new(error));
+        let mut replay = recording.replay().map_err(|error| failed(error.into()))?;
         loop {
             let next = tokio::task::block_in_place(|| replay.next_batch());
-            let Some(mut batch) = next.map_err(|error| Failure::Recording(Arc::new(error)))? else {
+            let Some(mut batch) = next.map_err(failed)? else {
                 self.exhausted();
                 return Ok(());
             };

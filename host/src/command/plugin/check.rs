@@ -8,7 +8,7 @@ use pgoutput_decoder_host::records::Event;
 use pgoutput_decoder_host::{PluginFile, PluginStatus, Plugins};
 
 use super::Trial;
-use super::difference::{Tally, compare};
+use crate::command::difference::{Tally, compare};
 use crate::command::failure::Failure;
 use crate::command::plugins::{show_line, warn};
 use crate::command::terminal::{Style, bytes_text, printable};
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         introduce(&mut out, style, status, &file, loaded)?;
     }
 
-    let (mut tally, mut shown, mut longest) = (Tally::default(), 0, Duration::ZERO);
+    let (mut tally, mut shown, mut longest) = (Tally::new("dropped"), 0, Duration::ZERO);
     let mut result = Ok(());
     trial.each(|mut batch| {
         let before: Vec<Event> = batch.events().collect();

@@ -1,22 +1,37 @@
-//! What a plugin made of events, for people: the parts that are other than before.
+//! What became of events, for people: the parts that are other than before.
 
 use pgoutput_decoder_host::records::Event;
 
-use crate::command::pretty::row;
-use crate::command::terminal::{Style, printable};
+use super::pretty::row;
+use super::terminal::{Style, printable};
 
-/// What became of a batch's events.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) events: usize,
-    pub(super) same: usize,
-    pub(super) changed: usize,
-    pub(super) dropped: usize,
-    pub(super) made: usize,
+/// What became of events, counted.
+pub(crate) struct Tally {
+    /// What is said of an event that is not there afterwards.
+    gone: &'static str,
+    pub(crate) events: usize,
+    pub(crate) same: usize,
+    pub(crate) changed: usize,
+    pub(crate) dropped: usize,
+    pub(crate) made: usize,
 }
 
-/// Lines about the events that are not as they were, an entry for each.
-pub(super) fn compare(
+impl Tally {
+    pub(crate) fn new(gone: &'static str) -> Self {
+        Self {
+            gone,
+            events: 0,
+            same: 0,
+            changed: 0,
+            dropped: 0,
+            made: 0,
+        }
+    }
+}
+
+/// Lines about the events that are not as they were, an entry for each. A change's events are all
+/// there, or none of them.
+pub(crate) fn compare(
     before: &[Event],
     after: &[Event],
     style: Style,
@@ -55,7 +70,10 @@ fn compare_change(old: &[&Event], new: &[&Event], style: Style, tally: &mut Tall
         let kept = new.next_if(|made| made.op() == event.op() && made.lsn() == event.lsn());
         let Some(kept) = kept else {
             tally.dropped += 1;
-            entries.push((event, format!("{}\n", style.red("- dropped"))));
+            entries.push((
+                event,
+                format!("{}\n", style.red(&format!("- {}", tally.gone))),
+            ));
             continue;
         };
         let lines = differences(event, kept, style);

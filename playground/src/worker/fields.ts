@@ -1,0 +1,1 @@
+/** Fields of a message that the event shows, too: where in its JSON. */
