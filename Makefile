@@ -17,7 +17,7 @@ GUESTS := target/component/wasm32-unknown-unknown/component
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
 MEASURED := --rcfile=python/pyproject.toml
-SOURCES := python tests examples scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
+SOURCES := python tests examples hosts scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
