@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from struct import pack
 
 import zstandard
-
 from pgoutput_decoder_wasmtime import Facts, RelationFacts
 
 MAGIC = b"PGREC\x1a\r\n\x01\x00\x00\x00"

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import forge
 import pytest
-
 from pgoutput_decoder_wasmtime.__main__ import main
 
 FRAMES = b"".join(forge.transactions(1, 3))

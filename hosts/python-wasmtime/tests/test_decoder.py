@@ -3,7 +3,6 @@ from typing import cast
 
 import forge
 import pytest
-
 from pgoutput_decoder_wasmtime import (
     Begin,
     Commit,

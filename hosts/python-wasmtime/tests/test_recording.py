@@ -5,7 +5,6 @@ from struct import pack
 import forge
 import pytest
 import zstandard
-
 from pgoutput_decoder_wasmtime import (
     DamagedError,
     DecodingError,

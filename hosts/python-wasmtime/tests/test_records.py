@@ -2,7 +2,6 @@ from contextlib import suppress
 from struct import pack
 
 import pytest
-
 from pgoutput_decoder_wasmtime import Begin, Column, Commit, Discard, Event, Prepared, Stash, Topic
 from pgoutput_decoder_wasmtime.errors import RecordError
 from pgoutput_decoder_wasmtime.records import read

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from pgoutput_decoder_wasmtime import JsonLines, Recording
 
 VARIABLE = "PGOUTPUT_DECODER_RECORDINGS"
