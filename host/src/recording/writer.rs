@@ -155,7 +155,7 @@ impl Writer<File> {
     /// # Errors
     /// A file that cannot be opened, or that is no recording.
     pub fn open(path: &Path) -> Result<(Self, u64), RecordingError> {
-        let failed = |source| RecordingError::Read {
+        let failed = |source| RecordingError::Write {
             path: path.to_owned(),
             source,
         };
