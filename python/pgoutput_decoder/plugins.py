@@ -102,8 +102,8 @@ class PluginStatus:
     """Linear memory that its instance has."""
 
     lines_unshown: int
+    """Lines of its log that were too many."""
     reloads: int
     """Times that its file had changed and the new one was used from then on."""
     refused: int
     """Times that its file had changed and the new one could not be used."""
-    """Lines of its log that were too many."""
