@@ -1,13 +1,14 @@
 //! What a change becomes: one event, several, or none.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::decoder::{Call, Frame, Halt};
 use crate::envelope::Source;
 use crate::json::append;
-use crate::message::{Cell, OldTuple, Tuples};
+use crate::message::{Cell, Change, OldTuple, Tuples};
 use crate::options::{Format, Options};
 use crate::reader::Malformed;
 use crate::record::{EventHead, EventWriter, Parts};
@@ -15,12 +16,14 @@ use crate::relation::{InvalidCell, Relation, Row, constant_headers, write_consta
 use crate::transaction::Metadata;
 use crate::unwrap::{Envelope, Unwrapped};
 
-/// What happened to a row.
+/// What an event shows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change {
-    Insert,
-    Update(Option<OldTuple>),
-    Delete(OldTuple),
+struct Shown<'t, 'a> {
+    op: u8,
+    before: Option<Row<'t, 'a>>,
+    after: Option<Row<'t, 'a>>,
+    /// Of its own, as a JSON object; empty if it has none.
+    headers: &'t [u8],
 }
 
 /// Writes the events one change becomes.
@@ -48,7 +51,8 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         }
         match change {
             Change::Insert if !skipped.contains(b'c') => {
-                self.event(b'c', None, Some(Row::New { old: None }), tuples, &[])?;
+                let after = self.new_row(None, tuples);
+                self.event(&Shown::new(b'c', None, Some(after)))?;
             }
             Change::Update(old) => {
                 if self.options.skip_unchanged && self.is_unchanged(old, tuples)? {
@@ -61,13 +65,15 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                     return self.write_key_change(old, tuples);
                 }
                 if !skipped.contains(b'u') {
-                    let before = old.map(before);
-                    self.event(b'u', before, Some(filled(old, tuples)), tuples, &[])?;
+                    let before = old.map(|old| self.old_row(old, tuples));
+                    let after = self.new_row(old, tuples);
+                    self.event(&Shown::new(b'u', before, Some(after)))?;
                 }
             }
             Change::Delete(old) if !skipped.contains(b'd') => {
-                self.event(b'd', Some(before(old)), None, tuples, &[])?;
-                self.tombstone(tuples, &[])?;
+                let before = self.old_row(old, tuples);
+                self.event(&Shown::new(b'd', Some(before), None))?;
+                self.tombstone(&before, &[])?;
             }
             Change::Insert | Change::Delete(_) => {}
         }
@@ -76,67 +82,85 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
 
     /// Debezium keeps events of one key in one partition, so a row under a new key is another row.
     fn write_key_change(&mut self, old: OldTuple, tuples: &Tuples<'a>) -> Result<(), Halt> {
+        let before = self.old_row(old, tuples);
+        let after = self.new_row(Some(old), tuples);
         if !self.options.skipped.contains(b'd') {
             let mut new_key = Vec::new();
-            self.write_key(tuples, Key::New(filled_from(old, tuples)), &mut new_key)?;
+            self.write_key(&after, &mut new_key)?;
             let headers = self.key_headers(b"newkey", &new_key);
-            self.event(b'd', Some(before(old)), None, tuples, &headers)?;
-            self.tombstone(tuples, &headers)?;
+            self.event(&Shown {
+                headers: &headers,
+                ..Shown::new(b'd', Some(before), None)
+            })?;
+            self.tombstone(&before, &headers)?;
         }
         if !self.options.skipped.contains(b'c') {
             let mut old_key = Vec::new();
-            self.write_key(tuples, Key::Old, &mut old_key)?;
+            self.write_key(&before, &mut old_key)?;
             let headers = self.key_headers(b"oldkey", &old_key);
-            self.event(
-                b'c',
-                None,
-                Some(filled(Some(old), tuples)),
-                tuples,
-                &headers,
-            )?;
+            self.event(&Shown {
+                headers: &headers,
+                ..Shown::new(b'c', None, Some(after))
+            })?;
         }
         Ok(())
     }
 
-    fn event(
-        &mut self,
-        op: u8,
-        before: Option<Row<'_, 'a>>,
-        after: Option<Row<'_, 'a>>,
-        tuples: &Tuples<'a>,
-        headers: &[u8],
-    ) -> Result<(), Halt> {
+    /// The new row; what was not sent of it is in the old one, where that is whole.
+    #[inline]
+    fn new_row<'t>(&self, old: Option<OldTuple>, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
+        Row {
+            cells: &tuples.new,
+            filled: old.and_then(|old| filled_from(old, tuples)),
+            incomplete: tuples.new_incomplete,
+            identity_only: false,
+            around: self.frame.around,
+        }
+    }
+
+    /// The old row. Debezium shows columns that it does not hold; plainly they are not there.
+    #[inline]
+    fn old_row<'t>(&self, old: OldTuple, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
+        Row {
+            cells: &tuples.old,
+            filled: None,
+            // An old tuple was read from disk: it has no unchanged columns.
+            incomplete: false,
+            identity_only: old == OldTuple::Key && self.options.format == Format::Native,
+            around: self.frame.around,
+        }
+    }
+
+    fn event(&mut self, shown: &Shown<'_, 'a>) -> Result<(), Halt> {
         let mut event = EventWriter::begin(self.call.records);
-        let key = match after {
-            Some(Row::New { old }) => Key::New(old),
-            _ => Key::Old,
-        };
-        self.write_event_key(key, tuples)?;
+        if let Some(row) = shown.after.as_ref().or(shown.before.as_ref()) {
+            self.write_event_key(row)?;
+        }
         event.end_key(self.call.records);
         self.call.unchanged.clear();
         self.relation.schemas.value.open(self.call.records);
-        append(b"{\"before\":", self.call.records);
-        let before = self.row(before, &tuples.old)?;
-        // Only `after` has unchanged columns: an old tuple was read from disk.
-        self.call.unchanged.clear();
-        append(b",\"after\":", self.call.records);
-        let after = self.row(after, &tuples.new)?;
-        self.finish(event, op, before, after, headers)
+        event.parts.before = match &shown.before {
+            Some(before) => {
+                self.call.records.extend_from_slice(b"{\"before\":");
+                self.row(before)?
+            }
+            None => self.null(b"{\"before\":null"),
+        };
+        event.parts.after = match &shown.after {
+            Some(after) => {
+                self.call.records.extend_from_slice(b",\"after\":");
+                self.row(after)?
+            }
+            None => self.null(b",\"after\":null"),
+        };
+        self.finish(event, shown)
     }
 
     pub(crate) fn write_truncated(&mut self) -> Result<(), Halt> {
-        let mut event = EventWriter::begin(self.call.records);
-        event.end_key(self.call.records);
-        self.call.unchanged.clear();
-        self.relation.schemas.value.open(self.call.records);
-        append(b"{\"before\":", self.call.records);
-        let before = self.row(None, &[])?;
-        append(b",\"after\":", self.call.records);
-        let after = self.row(None, &[])?;
-        self.finish(event, b't', before, after, &[])
+        self.event(&Shown::new(b't', None, None))
     }
 
-    fn tombstone(&mut self, tuples: &Tuples<'a>, headers: &[u8]) -> Result<(), Halt> {
+    fn tombstone(&mut self, before: &Row<'_, 'a>, headers: &[u8]) -> Result<(), Halt> {
         let unwrap = self.options.unwrap.as_ref();
         if !self.options.tombstones || unwrap.is_some_and(|unwrap| !unwrap.keeps_tombstones()) {
             return Ok(());
@@ -148,44 +172,36 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             headers
         };
         let mut event = EventWriter::begin(self.call.records);
-        self.write_event_key(Key::Old, tuples)?;
+        self.write_event_key(before)?;
         event.end_key(self.call.records);
-        event.end_value(self.call.records, Parts::default());
+        event.end_value(self.call.records);
         self.call.records.extend_from_slice(headers);
         self.call.unchanged.clear();
         self.close(event, 0)
     }
 
-    fn row(&mut self, row: Option<Row<'_, 'a>>, cells: &[Cell<'a>]) -> Result<Range<usize>, Halt> {
+    fn row(&mut self, row: &Row<'_, 'a>) -> Result<Range<usize>, Halt> {
         let start = self.call.records.len();
-        match row {
-            Some(row) => self
-                .relation
-                .write_row(
-                    cells,
-                    row,
-                    self.options.format,
-                    &mut self.call.unchanged,
-                    self.call.records,
-                )
-                .map_err(|invalid| self.invalid(invalid))?,
-            None => append(b"null", self.call.records),
-        }
+        self.relation
+            .write_row(row, &mut self.call.unchanged, self.call.records)
+            .map_err(|invalid| self.invalid(invalid))?;
         Ok(start..self.call.records.len())
     }
 
-    fn finish(
-        &mut self,
-        mut event: EventWriter,
-        op: u8,
-        before: Range<usize>,
-        after: Range<usize>,
-        headers: &[u8],
-    ) -> Result<(), Halt> {
+    /// Writes a member that ends in `null`; returns where that is.
+    #[inline]
+    fn null<const N: usize>(&mut self, member: &[u8; N]) -> Range<usize> {
+        self.call.records.extend_from_slice(member);
+        let end = self.call.records.len();
+        end - b"null".len()..end
+    }
+
+    fn finish(&mut self, mut event: EventWriter, shown: &Shown<'_, 'a>) -> Result<(), Halt> {
+        let op = shown.op;
         let records = &mut *self.call.records;
         let (lsn, format) = (self.frame.lsn, self.options.format);
         self.counted += 1;
-        let source = if let Some(metadata) = self.metadata {
+        event.parts.source = if let Some(metadata) = self.metadata {
             let mut block = Vec::new();
             let collection = Some(self.relation.qualified_name.as_str());
             metadata.write_block(self.head.xid, lsn, collection, self.counted, &mut block);
@@ -206,17 +222,14 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             let of = (self.relation.topic_id, op);
             self.call.ending.write(of, parts, lsn, format, records)
         };
-        let parts = Parts {
-            before,
-            after,
-            source,
-        };
         if self.options.unwrap.is_some() {
-            return self.finish_unwrapped(event, op, &parts, headers);
+            return self.finish_unwrapped(event, op, shown.headers);
         }
         self.relation.schemas.value.close(records);
-        event.end_value(records, parts);
-        append(headers, records);
+        event.end_value(records);
+        if !shown.headers.is_empty() {
+            append(shown.headers, records);
+        }
         self.close(event, op)
     }
 
@@ -226,7 +239,6 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         &mut self,
         mut event: EventWriter,
         op: u8,
-        parts: &Parts,
         headers: &[u8],
     ) -> Result<(), Halt> {
         let Some(unwrap) = &self.options.unwrap else {
@@ -241,8 +253,8 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         };
         let envelope = Envelope {
             value: &value,
-            before: part(&parts.before),
-            after: part(&parts.after),
+            before: part(&event.parts.before),
+            after: part(&event.parts.after),
         };
         if op == b'd' && unwrap.keeps_tombstones() {
             self.call.tombstone_headers = self.unwrapped_headers(headers, &envelope, true).into();
@@ -264,7 +276,8 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
                 return Ok(());
             }
         };
-        event.end_value(records, parts);
+        event.parts = parts;
+        event.end_value(records);
         append(&headers, records);
         self.close(event, op)
     }
@@ -303,12 +316,14 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             .map_err(|invalid| self.invalid(invalid))?)
     }
 
-    fn close(&mut self, event: EventWriter, op: u8) -> Result<(), Halt> {
-        event.finish(
-            &EventHead { op, ..self.head },
-            &self.call.unchanged,
-            self.call.records,
-        )?;
+    #[inline]
+    fn close(&mut self, mut event: EventWriter, op: u8) -> Result<(), Halt> {
+        event.end_headers(self.call.records);
+        for column in &self.call.unchanged {
+            self.call.records.extend_from_slice(&column.to_le_bytes());
+        }
+        self.head.op = op;
+        event.finish(&self.head, self.call.records)?;
         self.head.position.sub += 1;
         Ok(())
     }
@@ -323,25 +338,20 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
 
     /// Writes the key with its schema, or nothing where there is none.
     #[inline]
-    fn write_event_key(&mut self, key: Key<'_, 'a>, tuples: &Tuples<'a>) -> Result<(), Halt> {
+    fn write_event_key(&mut self, row: &Row<'_, 'a>) -> Result<(), Halt> {
         let opening = &self.relation.schemas.key;
         opening.open(self.call.records);
         self.relation
-            .write_key(key.cells(tuples), key.filled(), self.call.records)
+            .write_key(row, self.call.records)
             .map_err(|invalid| self.invalid(invalid))?;
         opening.close(self.call.records);
         Ok(())
     }
 
-    fn write_key(
-        &self,
-        tuples: &Tuples<'a>,
-        key: Key<'_, 'a>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Halt> {
+    fn write_key(&self, row: &Row<'_, 'a>, out: &mut Vec<u8>) -> Result<(), Halt> {
         Ok(self
             .relation
-            .write_key(key.cells(tuples), key.filled(), out)
+            .write_key(row, out)
             .map_err(|invalid| self.invalid(invalid))?)
     }
 
@@ -363,54 +373,30 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
         headers
     }
 
-    fn invalid(&self, invalid: InvalidCell<'_>) -> Malformed {
+    #[cold]
+    fn invalid(&self, invalid: impl Into<Box<InvalidCell<'a>>>) -> Malformed {
         let InvalidCell {
             column,
             value,
             invalid,
-        } = invalid;
+        } = *invalid.into();
         let relation = &self.relation.qualified_name;
         Malformed::value(self.frame.message, value, invalid, &column, relation)
     }
 }
 
-/// Whose key. The new one's unchanged columns are in the old tuple, where that is whole.
-#[derive(Clone, Copy, Debug)]
-enum Key<'t, 'a> {
-    New(Option<&'t [Cell<'a>]>),
-    Old,
-}
-
-impl<'t, 'a> Key<'t, 'a> {
-    fn cells(self, tuples: &'t Tuples<'a>) -> &'t [Cell<'a>] {
-        match self {
-            Self::New(_) => &tuples.new,
-            Self::Old => &tuples.old,
+impl<'t, 'a> Shown<'t, 'a> {
+    #[inline]
+    fn new(op: u8, before: Option<Row<'t, 'a>>, after: Option<Row<'t, 'a>>) -> Self {
+        Self {
+            op,
+            before,
+            after,
+            headers: &[],
         }
-    }
-
-    fn filled(self) -> Option<&'t [Cell<'a>]> {
-        match self {
-            Self::New(old) => old,
-            Self::Old => None,
-        }
-    }
-}
-
-/// The new row; what was not sent of it is in the old one, where that is whole.
-fn filled<'t, 'a>(old: Option<OldTuple>, tuples: &'t Tuples<'a>) -> Row<'t, 'a> {
-    Row::New {
-        old: old.and_then(|old| filled_from(old, tuples)),
     }
 }
 
 fn filled_from<'t, 'a>(old: OldTuple, tuples: &'t Tuples<'a>) -> Option<&'t [Cell<'a>]> {
     (old == OldTuple::Full).then_some(tuples.old.as_slice())
-}
-
-fn before(old: OldTuple) -> Row<'static, 'static> {
-    match old {
-        OldTuple::Key => Row::Identity,
-        OldTuple::Full => Row::Old,
-    }
 }

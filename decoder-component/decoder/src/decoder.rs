@@ -9,18 +9,19 @@
 //! Invariants: `failed` is set from a frame that cannot be decoded until [`Decoder::skip`];
 //! `asked` remembers a question until the facts for it were used.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::change::{Change, ChangeWriter};
+use crate::change::ChangeWriter;
 use crate::envelope::{Close, Ending, Source, SourceFacts};
 use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
 use crate::facts::{Facts, RelationFacts};
 use crate::limits::{CALL_RECORDS_BYTES, RELATIONS_MAX};
 use crate::lsn::Lsn;
-use crate::message::{Message, RelationBody, Tuples};
+use crate::message::{Change, Message, RelationBody, Tuples};
 use crate::options::Options;
 use crate::reader::{Malformed, Reader};
 use crate::record::{EventHead, OpenStash, RecordTooLong, write_begin, write_commit};
@@ -112,14 +113,19 @@ pub struct Question {
 pub(crate) struct Frame<'a> {
     pub(crate) lsn: Lsn,
     pub(crate) message: &'a [u8],
+    /// The frame, and those behind it.
+    pub(crate) around: &'a [u8],
     /// Where it begins in what was passed to `decode`, and how long it is.
     pub(crate) at: usize,
     pub(crate) bytes: usize,
 }
 
-/// Why a frame left no trace.
+/// Why a frame left no trace. One word, since almost no frame has it, and every one returns it.
 #[derive(Debug)]
-pub(crate) enum Halt {
+pub(crate) struct Halt(Box<Reason>);
+
+#[derive(Debug)]
+enum Reason {
     Unknown(Question),
     Malformed(Malformed),
     Replay(u32),
@@ -204,14 +210,16 @@ impl Decoder {
                         }
                         continue;
                     }
-                    Err(Halt::Unknown(question)) => {
-                        self.asked = Asked::Relation(question.relation);
-                        Stop::Unknown(question)
-                    }
-                    Err(Halt::Replay(xid)) => Stop::Replay(xid),
-                    Err(Halt::Malformed(malformed)) => {
-                        Stop::Failed(self.fail(malformed, frame.lsn, frame.message))
-                    }
+                    Err(Halt(reason)) => match *reason {
+                        Reason::Unknown(question) => {
+                            self.asked = Asked::Relation(question.relation);
+                            Stop::Unknown(question)
+                        }
+                        Reason::Replay(xid) => Stop::Replay(xid),
+                        Reason::Malformed(malformed) => {
+                            Stop::Failed(self.fail(malformed, frame.lsn, frame.message))
+                        }
+                    },
                 },
                 Err(malformed) => Stop::Failed(self.fail(malformed, Lsn(0), &[])),
             };
@@ -314,21 +322,27 @@ impl Decoder {
         tuples: &mut Tuples<'a>,
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        if self.streamed(frame, call)? {
+        let is_change = matches!(frame.message.first(), Some(b'I' | b'U' | b'D'));
+        let is_plain = is_change && self.streaming == Streaming::Idle;
+        if !is_plain && self.streamed(frame, call)? {
             return Ok(());
         }
         let with_xid =
             matches!(self.streaming, Streaming::Replaying(replay) if replay.with_subtransactions);
         match Message::parse(frame.message, with_xid, tuples)? {
-            Message::Insert { relation } => {
-                self.change(frame, relation, Change::Insert, tuples, call)?;
-            }
-            Message::Update { relation, old } => {
-                self.change(frame, relation, Change::Update(old), tuples, call)?;
-            }
-            Message::Delete { relation, old } => {
-                self.change(frame, relation, Change::Delete(old), tuples, call)?;
-            }
+            Message::Row { relation, change } => self.change(frame, relation, change, tuples, call),
+            other => self.no_change(frame, other, call),
+        }
+    }
+
+    /// Any message but a row's.
+    fn no_change(
+        &mut self,
+        frame: &Frame<'_>,
+        message: Message<'_>,
+        call: &mut Call<'_>,
+    ) -> Result<(), Halt> {
+        match message {
             Message::Truncate { relations } => self.truncate(frame, &relations, call)?,
             Message::Begin {
                 final_lsn,
@@ -350,7 +364,7 @@ impl Decoder {
             }
             Message::Relation(body) => self.relation(&body, call)?,
             // What a Type names, the catalog's facts say better.
-            Message::Type => {}
+            Message::Type | Message::Row { .. } => {}
             Message::Logical(logical) => self.logical(frame, &logical, call)?,
         }
         Ok(())
@@ -433,16 +447,16 @@ impl Decoder {
                 .collect();
             let known = facts_of(&self.facts, body, self.options.format).is_some();
             if !types.is_empty() || !known {
-                return Err(Halt::Unknown(Question {
+                return Err(Halt(Box::new(Reason::Unknown(Question {
                     relation: body.oid,
                     namespace: body.namespace.into(),
                     name: body.name.into(),
                     types,
-                }));
+                }))));
             }
         }
         if self.relations.len() >= RELATIONS_MAX && !self.relations.contains_key(&body.oid) {
-            return Err(Halt::Malformed(Malformed {
+            return Err(Halt::from(Malformed {
                 kind: DecodeErrorKind::Limit,
                 offset: 1,
                 detail: format!("more than {RELATIONS_MAX} relations"),
@@ -593,7 +607,58 @@ impl Decoder {
 
 impl<'a> Frame<'a> {
     /// The first frame of `bytes`.
+    #[inline]
     fn parse(bytes: &'a [u8], at: usize) -> Result<Self, Malformed> {
+        let Some((head, rest)) = bytes.split_first_chunk::<FRAME_HEAD_BYTES>() else {
+            return Self::parse_any(bytes, at);
+        };
+        let [
+            b'd',
+            l1,
+            l2,
+            l3,
+            l4,
+            b'w',
+            lsn @ ..,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+        ] = head
+        else {
+            return Self::parse_any(bytes, at);
+        };
+        let length = usize::try_from(u32::from_be_bytes([*l1, *l2, *l3, *l4])).ok();
+        let message = length
+            .and_then(|length| length.checked_sub(FRAME_HEAD_BYTES - 1))
+            .and_then(|length| rest.get(..length));
+        let Some(message) = message else {
+            return Self::parse_any(bytes, at);
+        };
+        Ok(Self {
+            lsn: Lsn(u64::from_be_bytes(*lsn)),
+            message,
+            around: bytes,
+            at,
+            bytes: FRAME_HEAD_BYTES + message.len(),
+        })
+    }
+
+    /// The same, field by field, to say which of them is wrong.
+    #[cold]
+    fn parse_any(bytes: &'a [u8], at: usize) -> Result<Self, Malformed> {
         let not_a_frame = |malformed: Malformed| Malformed {
             kind: DecodeErrorKind::Frame,
             ..malformed
@@ -602,7 +667,9 @@ impl<'a> Frame<'a> {
         let copy_data = reader.u8("CopyData").map_err(not_a_frame)?;
         let length = reader.u32("CopyData length").map_err(not_a_frame)?;
         let xlog_data = reader.u8("XLogData").map_err(not_a_frame)?;
-        let message_bytes = usize::try_from(length).ok().and_then(|n| n.checked_sub(29));
+        let message_bytes = usize::try_from(length)
+            .ok()
+            .and_then(|n| n.checked_sub(FRAME_HEAD_BYTES - 1));
         let (b'd', b'w', Some(message_bytes)) = (copy_data, xlog_data, message_bytes) else {
             return Err(reader.malformed(DecodeErrorKind::Frame, "CopyData with XLogData"));
         };
@@ -615,21 +682,31 @@ impl<'a> Frame<'a> {
         Ok(Self {
             lsn,
             message,
+            around: bytes,
             at,
             bytes: reader.offset(),
         })
     }
 }
 
+impl Halt {
+    /// The frame commits what was stashed under this transaction.
+    pub(crate) fn replay(xid: u32) -> Self {
+        Self(Box::new(Reason::Replay(xid)))
+    }
+}
+
 impl From<Malformed> for Halt {
+    #[cold]
     fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
+        Self(Box::new(Reason::Malformed(malformed)))
     }
 }
 
 impl From<RecordTooLong> for Halt {
+    #[cold]
     fn from(_: RecordTooLong) -> Self {
-        Self::Malformed(Malformed {
+        Self::from(Malformed {
             kind: DecodeErrorKind::Limit,
             offset: 0,
             detail: "an event of more than 4 GiB".into(),
@@ -670,11 +747,14 @@ fn unknown_relation(oid: u32) -> Halt {
 }
 
 pub(crate) fn out_of_sequence(detail: &str) -> Halt {
-    Halt::Malformed(Malformed {
+    Halt::from(Malformed {
         kind: DecodeErrorKind::Sequence,
         offset: 0,
         detail: detail.into(),
     })
 }
+
+/// `CopyData`'s and `XLogData`'s fields in front of a message.
+const FRAME_HEAD_BYTES: usize = 30;
 
 const SAVED_VERSION: u8 = 1;

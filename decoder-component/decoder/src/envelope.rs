@@ -9,6 +9,7 @@ use crate::json::append;
 use crate::lsn::Lsn;
 use crate::options::{Format, Options};
 use crate::relation::write_name;
+use crate::room::{PIECE, Room};
 
 /// What the source block says of a transaction.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +49,9 @@ pub(crate) struct Close {
 pub(crate) struct Ending {
     /// Topic id and op of the event it was written for.
     of: Option<(u32, u8)>,
+    /// With zeros behind them, up to a multiple of [`PIECE`].
     bytes: Vec<u8>,
+    len: usize,
     source: Range<usize>,
     lsn_at: [usize; 2],
     lsn_digits: usize,
@@ -73,14 +76,10 @@ impl Ending {
         let digits = digits.format(lsn.0).as_bytes();
         let start = out.len();
         if self.of == Some(of) && self.lsn_digits == digits.len() {
-            out.extend_from_slice(&self.bytes);
+            Room::behind(out).put_all(&self.bytes, self.len);
             for at in self.lsn_at {
-                if let Some(place) = out
-                    .get_mut(start + at..)
-                    .and_then(|rest| rest.get_mut(..digits.len()))
-                {
-                    place.copy_from_slice(digits);
-                }
+                let place = start + at..start + at + digits.len();
+                overwrite(out.get_mut(place).unwrap_or_default(), digits);
             }
         } else {
             let (source, relation, close) = parts;
@@ -93,6 +92,8 @@ impl Ending {
             self.lsn_digits = digits.len();
             self.of = Some(of);
             out.extend_from_slice(&self.bytes);
+            self.len = self.bytes.len();
+            self.bytes.resize(self.len.next_multiple_of(PIECE), 0);
         }
         start + self.source.start..start + self.source.end
     }
@@ -240,6 +241,24 @@ impl Close {
                 }
             }
         }
+    }
+}
+
+/// Replaces digits by as many others. Pieces of a constant size, the last of which overlaps the one
+/// before, are cheaper than a copy of the exact length, which is a call.
+#[inline]
+fn overwrite(place: &mut [u8], digits: &[u8]) {
+    if let (Some(first), Some(last)) = (digits.first_chunk::<8>(), digits.last_chunk::<8>())
+        && digits.len() <= 16
+    {
+        if let Some(place) = place.first_chunk_mut() {
+            *place = *first;
+        }
+        if let Some(place) = place.last_chunk_mut() {
+            *place = *last;
+        }
+    } else if place.len() == digits.len() {
+        place.copy_from_slice(digits);
     }
 }
 

@@ -6,7 +6,9 @@
 use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
+use crate::lanes::{LANES, special};
 use crate::options::{BinaryMode, Format};
+use crate::room::Room;
 
 /// Which characters of a string are escaped, besides those that JSON wants escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,25 +47,23 @@ pub(crate) fn write_string(
 fn write_string_body(text: &[u8], escape: Escape, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     let mut rest = text;
     while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
-        if !is_plain(block) {
+        let pieces = block.as_chunks::<LANES>().0;
+        if pieces.iter().fold(0, |mask, piece| mask | special(piece)) != 0 {
             return write_escaped(rest, escape, out);
         }
         out.extend_from_slice(block);
         rest = behind;
     }
-    while let Some((chunk, behind)) = rest.split_first_chunk::<CHUNK>() {
-        if !is_plain(chunk) {
+    while let Some((piece, behind)) = rest.split_first_chunk::<LANES>() {
+        if special(piece) != 0 {
             return write_escaped(rest, escape, out);
         }
-        out.extend_from_slice(chunk);
+        out.extend_from_slice(piece);
         rest = behind;
     }
-    let plain = match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-        (Some(first), Some(last)) => is_plain(first) && is_plain(last),
-        _ => match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-            (Some(first), Some(last)) => is_plain(first) && is_plain(last),
-            _ => rest.iter().all(|byte| is_plain(&[*byte])),
-        },
+    let plain = match text.last_chunk() {
+        Some(last) => special(last) == 0,
+        None => rest.iter().copied().all(is_plain),
     };
     if !plain {
         return write_escaped(rest, escape, out);
@@ -143,22 +143,28 @@ pub(crate) fn write_base64(bytes: &[u8], alphabet: &Alphabet, out: &mut Vec<u8>)
 
 /// Writes the first one to eight bytes of a big-endian number as base64, without quotes.
 #[inline]
-pub(crate) fn write_base64_word(word: u64, bytes: u32, out: &mut Vec<u8>) {
+pub(crate) fn put_base64_word(word: u64, bytes: u32, room: &mut Room<'_>) {
     let word = word.to_be_bytes();
     let [first @ .., _, _, _, _, _] = word;
     let [_, _, _, second @ .., _, _] = word;
     let [_, _, _, _, _, _, third @ ..] = word;
-    out.extend_from_slice(&base64_quad(first, BASE64));
+    room.put(&base64_quad(first, BASE64), 4);
     if bytes > 3 {
-        out.extend_from_slice(&base64_quad(second, BASE64));
+        room.put(&base64_quad(second, BASE64), 4);
     }
     if bytes > 6 {
         let [seventh, eighth] = third;
-        out.extend_from_slice(&base64_quad([seventh, eighth, 0], BASE64));
+        room.put(&base64_quad([seventh, eighth, 0], BASE64), 4);
     }
     match bytes % 3 {
-        1 => replace_end(*b"==", out),
-        2 => replace_end(*b"=", out),
+        1 => {
+            room.truncate(room.len() - 2);
+            room.put(b"==", 2);
+        }
+        2 => {
+            room.truncate(room.len() - 1);
+            room.put(b"=", 1);
+        }
         _ => {}
     }
 }
@@ -181,23 +187,13 @@ pub(crate) const BASE64: &Alphabet =
 pub(crate) const BASE64_URL_SAFE: &Alphabet =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Bytes looked at together: a vector register under simd128, SSE2 and NEON.
-const CHUNK: usize = 16;
-
 /// Bytes copied together in long text.
 const BLOCK: usize = 64;
 
-/// Whether all bytes are ASCII and stand for themselves in a JSON string.
+/// Whether a byte is ASCII and stands for itself in a JSON string.
 #[inline]
-fn is_plain<const N: usize>(chunk: &[u8; N]) -> bool {
-    // No branch, so that the loop becomes vector code.
-    let mut special = 0;
-    for &byte in chunk {
-        special |= u8::from(byte.wrapping_sub(0x20) >= 0x60)
-            | u8::from(byte == b'"')
-            | u8::from(byte == b'\\');
-    }
-    special == 0
+fn is_plain(byte: u8) -> bool {
+    byte.wrapping_sub(0x20) < 0x60 && byte != b'"' && byte != b'\\'
 }
 
 #[cold]

@@ -9,7 +9,7 @@
 //!
 //! [`inspection`] says what a stream is made of instead, and takes the values out of it.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -21,6 +21,7 @@ mod facts;
 mod hash;
 pub mod inspection;
 mod json;
+mod lanes;
 pub mod limits;
 mod logical;
 mod lsn;
@@ -33,6 +34,7 @@ mod reader;
 mod record;
 mod regex;
 mod relation;
+mod room;
 mod schema;
 mod selection;
 mod streaming;

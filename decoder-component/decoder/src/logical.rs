@@ -6,7 +6,7 @@ use crate::json;
 use crate::lsn::Lsn;
 use crate::message::Logical;
 use crate::options::Format;
-use crate::record::{EventHead, EventWriter, Parts, Position};
+use crate::record::{EventHead, EventWriter, Position};
 use crate::relation::{MESSAGE_TOPIC_ID, write_message_topic, write_name};
 
 impl Decoder {
@@ -68,10 +68,7 @@ impl Decoder {
             format,
             call.records,
         );
-        let parts = Parts {
-            source: source_start..call.records.len(),
-            ..Parts::default()
-        };
+        event.parts.source = source_start..call.records.len();
         let metadata = self
             .transaction
             .as_ref()
@@ -93,7 +90,8 @@ impl Decoder {
         json::write_binary(logical.content, self.options.binary, call.records);
         call.records.extend_from_slice(b"}}");
         self.schemas.message_value.close(call.records);
-        event.end_value(call.records, parts);
+        event.end_value(call.records);
+        event.end_headers(call.records);
         let head = EventHead {
             op: b'm',
             transactional: logical.transactional,
@@ -103,7 +101,7 @@ impl Decoder {
             xid: source.xid.unwrap_or(0),
             topic_id: MESSAGE_TOPIC_ID,
         };
-        event.finish(&head, &[], call.records)?;
+        event.finish(&head, call.records)?;
         self.message_topic_written = true;
         self.end_message(frame.lsn, logical.transactional, 1)
     }

@@ -31,20 +31,22 @@ pub(crate) enum Message<'a> {
     },
     Relation(RelationBody<'a>),
     Type,
-    Insert {
+    /// Insert, Update or Delete.
+    Row {
         relation: u32,
-    },
-    Update {
-        relation: u32,
-        old: Option<OldTuple>,
-    },
-    Delete {
-        relation: u32,
-        old: OldTuple,
+        change: Change,
     },
     Truncate {
         relations: Vec<u32>,
     },
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Insert,
+    Update(Option<OldTuple>),
+    Delete(OldTuple),
 }
 
 /// What `pg_logical_emit_message` wrote.
@@ -98,6 +100,8 @@ pub(crate) enum Cell<'a> {
 pub(crate) struct Tuples<'a> {
     pub(crate) old: Vec<Cell<'a>>,
     pub(crate) new: Vec<Cell<'a>>,
+    /// Some of the new one's values were not sent.
+    pub(crate) new_incomplete: bool,
 }
 
 impl<'a> Message<'a> {
@@ -116,10 +120,13 @@ impl<'a> Message<'a> {
             b'I' => {
                 let relation = reader.u32("relation oid")?;
                 match reader.u8("tuple kind")? {
-                    b'N' => parse_tuple(&mut reader, &mut tuples.new)?,
+                    b'N' => parse_new_tuple(&mut reader, tuples)?,
                     _ => return Err(unsupported(&reader, "tuple kind of an Insert")),
                 }
-                Self::Insert { relation }
+                Self::Row {
+                    relation,
+                    change: Change::Insert,
+                }
             }
             b'U' => parse_update(&mut reader, tuples)?,
             b'D' => {
@@ -130,7 +137,10 @@ impl<'a> Message<'a> {
                     _ => return Err(unsupported(&reader, "tuple kind of a Delete")),
                 };
                 parse_tuple(&mut reader, &mut tuples.old)?;
-                Self::Delete { relation, old }
+                Self::Row {
+                    relation,
+                    change: Change::Delete(old),
+                }
             }
             b'B' => Self::Begin {
                 final_lsn: Lsn(reader.u64("final LSN")?),
@@ -204,8 +214,11 @@ fn parse_update<'a>(
     if kind != b'N' {
         return Err(unsupported(reader, "tuple kind of an Update"));
     }
-    parse_tuple(reader, &mut tuples.new)?;
-    Ok(Message::Update { relation, old })
+    parse_new_tuple(reader, tuples)?;
+    Ok(Message::Row {
+        relation,
+        change: Change::Update(old),
+    })
 }
 
 fn parse_relation<'a>(reader: &mut Reader<'a>) -> Result<RelationBody<'a>, Malformed> {
@@ -248,20 +261,61 @@ fn parse_truncate<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed>
     Ok(Message::Truncate { relations })
 }
 
-fn parse_tuple<'a>(reader: &mut Reader<'a>, cells: &mut Vec<Cell<'a>>) -> Result<(), Malformed> {
-    let count = parse_column_count(reader)?;
-    cells.clear();
-    cells.reserve(count);
-    for _ in 0..count {
-        cells.push(match reader.u8("column kind")? {
-            b't' => Cell::Text(parse_value(reader)?),
-            b'n' => Cell::Null,
-            b'u' => Cell::Unchanged,
-            b'b' => Cell::Binary(parse_value(reader)?),
-            _ => return Err(unsupported(reader, "column kind")),
-        });
-    }
+fn parse_new_tuple<'a>(reader: &mut Reader<'a>, tuples: &mut Tuples<'a>) -> Result<(), Malformed> {
+    tuples.new_incomplete = parse_tuple(reader, &mut tuples.new)?;
     Ok(())
+}
+
+/// Says whether some values were not sent.
+fn parse_tuple<'a>(reader: &mut Reader<'a>, cells: &mut Vec<Cell<'a>>) -> Result<bool, Malformed> {
+    let count = parse_column_count(reader)?;
+    cells.resize(count, Cell::Null);
+    let mut rest = reader.rest();
+    let mut incomplete = false;
+    for cell in cells {
+        let Some(parsed) = parse_cell(rest) else {
+            reader.go_on(rest);
+            return Err(malformed_cell(reader));
+        };
+        (*cell, rest) = parsed;
+        incomplete |= matches!(cell, Cell::Unchanged);
+    }
+    reader.go_on(rest);
+    Ok(incomplete)
+}
+
+/// A cell and what follows it; none where [`malformed_cell`] says why.
+#[inline]
+fn parse_cell(bytes: &[u8]) -> Option<(Cell<'_>, &[u8])> {
+    let (kind, rest) = bytes.split_first()?;
+    match kind {
+        b't' | b'b' => {
+            let (length, rest) = rest.split_first_chunk()?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            let (value, rest) = rest.split_at_checked(length)?;
+            if *kind == b't' {
+                Some((Cell::Text(value), rest))
+            } else {
+                Some((Cell::Binary(value), rest))
+            }
+        }
+        b'n' => Some((Cell::Null, rest)),
+        b'u' => Some((Cell::Unchanged, rest)),
+        _ => None,
+    }
+}
+
+/// What is wrong with the cell that comes next.
+#[cold]
+fn malformed_cell(reader: &mut Reader<'_>) -> Malformed {
+    match reader.u8("column kind") {
+        Ok(b't' | b'b') => match parse_value(reader) {
+            Ok(_) => reader.malformed(DecodeErrorKind::Limit, "column value"),
+            Err(malformed) => malformed,
+        },
+        Ok(_) => unsupported(reader, "column kind"),
+        Err(malformed) => malformed,
+    }
 }
 
 fn parse_value<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {

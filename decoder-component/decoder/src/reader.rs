@@ -36,6 +36,18 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// What was not read.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on at the end of [`Reader::rest`], of which `rest` was not read elsewhere.
+    #[inline]
+    pub(crate) fn go_on(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
     #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
         self.array::<1>(field).map(|[byte]| byte)

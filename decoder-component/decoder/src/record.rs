@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::lsn::Lsn;
+use crate::room::Room;
 use crate::transaction::Transaction;
 use crate::value::Shape;
 
@@ -46,7 +47,9 @@ pub(crate) struct EventWriter {
     start: usize,
     key_end: usize,
     value_end: usize,
-    parts: Parts,
+    headers_end: usize,
+    /// Of the value, where it has them.
+    pub(crate) parts: Parts,
 }
 
 const KIND_TOPIC: u8 = 1;
@@ -64,15 +67,14 @@ impl EventWriter {
     /// Leaves room for the fixed part; the key follows.
     pub(crate) fn begin(records: &mut Vec<u8>) -> Self {
         let start = records.len();
-        // In pieces: a copy of this size would be a call.
-        for _ in 0..EVENT_HEAD_BYTES / 16 {
-            records.extend_from_slice(&[0; 16]);
-        }
-        records.extend_from_slice(&[0; EVENT_HEAD_BYTES % 16]);
+        let mut room = Room::behind(records);
+        room.put(&[0; EVENT_HEAD_BYTES], EVENT_HEAD_BYTES);
+        drop(room);
         Self {
             start,
             key_end: 0,
             value_end: 0,
+            headers_end: 0,
             parts: Parts::default(),
         }
     }
@@ -93,52 +95,48 @@ impl EventWriter {
     }
 
     /// The value is written (or is null); headers follow, where the event has its own.
-    pub(crate) fn end_value(&mut self, records: &[u8], parts: Parts) {
+    pub(crate) fn end_value(&mut self, records: &[u8]) {
         self.value_end = records.len();
-        self.parts = parts;
     }
 
-    /// Appends the unchanged columns' indexes and fills in the fixed part.
-    pub(crate) fn finish(
-        self,
-        head: &EventHead,
-        unchanged: &[u32],
-        records: &mut Vec<u8>,
-    ) -> Result<(), RecordTooLong> {
-        let headers_end = records.len();
-        for column in unchanged {
-            records.extend_from_slice(&column.to_le_bytes());
+    /// Headers, if any, are written; indexes of unchanged columns follow, if any.
+    #[inline]
+    pub(crate) fn end_headers(&mut self, records: &[u8]) {
+        self.headers_end = records.len();
+    }
+
+    /// Fills in the fixed part.
+    pub(crate) fn finish(&self, head: &EventHead, records: &mut [u8]) -> Result<(), RecordTooLong> {
+        let whole = records.len().saturating_sub(self.start);
+        // Everything below is a part of it.
+        let whole = u32::try_from(whole).map_err(|_| RecordTooLong)?;
+        let from = |start: usize, end: usize| low_word(end.wrapping_sub(start));
+        let mut flags = 0;
+        if self.headers_end > self.value_end {
+            flags |= FLAG_HEADERS;
         }
-        let key_start = self.start + EVENT_HEAD_BYTES;
-        let flags = if headers_end > self.value_end {
-            FLAG_HEADERS
-        } else {
-            0
-        } | if head.transactional {
-            0
-        } else {
-            FLAG_NO_TRANSACTION
-        };
+        if !head.transactional {
+            flags |= FLAG_NO_TRANSACTION;
+        }
         let lengths = [
-            length(key_start..self.key_end)?,
-            length(self.key_end..self.value_end)?,
-            length(self.value_end..headers_end)?,
-            length(0..unchanged.len())?,
+            from(self.start + EVENT_HEAD_BYTES, self.key_end),
+            from(self.key_end, self.value_end),
+            from(self.value_end, self.headers_end),
+            from(self.headers_end, records.len()) / 4,
         ];
-        let whole = length(self.start..records.len())?;
-        let key_end = self.key_end;
-        let place = |part: Range<usize>| {
+        let place = |part: &Range<usize>| {
             if part.is_empty() {
-                Ok([0, 0])
+                [0, 0]
             } else {
-                Ok([length(key_end..part.start)?, length(part)?])
+                [from(self.key_end, part.start), from(part.start, part.end)]
             }
         };
-        let parts = [
-            place(self.parts.before)?,
-            place(self.parts.after)?,
-            place(self.parts.source)?,
-        ];
+        let Parts {
+            before,
+            after,
+            source,
+        } = &self.parts;
+        let parts = [place(before), place(after), place(source)];
         // Field by field in its place: a copy of this size would be a call.
         let fixed = records
             .get_mut(self.start..)
@@ -347,6 +345,13 @@ fn put<const N: usize, const M: usize>(bytes: &mut [u8; N], at: usize, field: [u
 
 fn short_length(length: usize) -> Result<u16, RecordTooLong> {
     u16::try_from(length).map_err(|_| RecordTooLong)
+}
+
+/// Of a length that is known to fit.
+#[inline]
+fn low_word(length: usize) -> u32 {
+    let [a, b, c, d, ..] = length.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn length(range: Range<usize>) -> Result<u32, RecordTooLong> {

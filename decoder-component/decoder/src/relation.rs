@@ -17,8 +17,9 @@ use crate::mapping::{Mapper, Mapping};
 use crate::message::{Cell, RelationBody};
 use crate::options::{Format, Options};
 use crate::record::{RecordTooLong, TOPIC_ID_BYTES, Topic, TopicColumn, write_topic};
+use crate::room::{Padded, Room};
 use crate::schema::{Opening, RelationSchemas, SchemaColumn};
-use crate::value::{Rendering, Types};
+use crate::value::{Rendering, Types, Usual};
 
 /// The topic id of logical messages.
 pub(crate) const MESSAGE_TOPIC_ID: u32 = 0;
@@ -53,6 +54,8 @@ pub(crate) struct Column {
     tuple_index: usize,
     /// `,"name":`
     literal: Literal,
+    /// Which values need no more than this to be written; none where values are mapped.
+    usual: Usual,
     rendering: Rendering,
     /// JSON for NULL, and for what was not sent.
     null: Vec<u8>,
@@ -69,19 +72,22 @@ pub(crate) struct Column {
 /// Bytes written again and again: padded, so that most are copied by one store of constant size.
 #[derive(Clone, Debug)]
 enum Literal {
-    Short { padded: [u8; 32], len: u8 },
+    Short(Padded<32>),
     Long(Vec<u8>),
 }
 
-/// Which tuple a row is made of.
+/// What a row or a key is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Row<'c, 'a> {
-    /// Every column, as sent.
-    Old,
-    /// An old tuple that holds the replica identity only.
-    Identity,
-    /// Every column; unchanged ones are taken from the old tuple where it has them.
-    New { old: Option<&'c [Cell<'a>]> },
+pub(crate) struct Row<'t, 'a> {
+    pub(crate) cells: &'t [Cell<'a>],
+    /// The whole old tuple, if there is one: what is unchanged is taken from it.
+    pub(crate) filled: Option<&'t [Cell<'a>]>,
+    /// Some cells are of values that were not sent.
+    pub(crate) incomplete: bool,
+    /// The cells hold the replica identity only, and nothing is shown of other columns.
+    pub(crate) identity_only: bool,
+    /// What the cells' values are a part of.
+    pub(crate) around: &'a [u8],
 }
 
 /// A value in a tuple that is none of its column's type.
@@ -216,53 +222,42 @@ impl Relation {
 
     /// Writes the row as a JSON object. Unchanged columns' indexes in the row are added to
     /// `unchanged`.
+    #[inline]
     pub(crate) fn write_row<'a>(
         &self,
-        cells: &[Cell<'a>],
-        row: Row<'_, 'a>,
-        format: Format,
+        row: &Row<'_, 'a>,
         unchanged: &mut Vec<u32>,
         out: &mut Vec<u8>,
-    ) -> Result<(), InvalidCell<'a>> {
-        let start = out.len();
-        // Debezium shows columns that an old tuple does not hold; plainly they are not there.
-        let only_identity = matches!(row, Row::Identity) && format == Format::Native;
-        for (index, column) in self.columns.iter().enumerate() {
-            if only_identity && !column.in_identity {
-                continue;
-            }
-            let mut cell = cells.get(column.tuple_index).copied().unwrap_or(Cell::Null);
-            if let (Cell::Unchanged, Row::New { old: Some(old) }) = (cell, row) {
-                cell = old.get(column.tuple_index).copied().unwrap_or(cell);
-            }
-            if let Cell::Unchanged = cell
-                && let Ok(index) = u32::try_from(index)
-            {
-                unchanged.push(index);
-            }
-            column.write(cell, out)?;
+    ) -> Result<(), Box<InvalidCell<'a>>> {
+        write_object(&self.columns, row, out)?;
+        if row.incomplete {
+            let columns = (0..).zip(&self.columns);
+            let indexes = columns.filter(|(_, column)| {
+                matches!(
+                    cell(row.cells, column.tuple_index, row.filled),
+                    Cell::Unchanged
+                )
+            });
+            unchanged.extend(indexes.map(|(index, _)| index));
         }
-        close_object(start, out);
         Ok(())
     }
 
-    /// Writes the key as a JSON object, or nothing where the relation has none. What is unchanged
-    /// is taken from `filled`, the old tuple, where that has it.
+    /// Writes the key as a JSON object, or nothing where the relation has none.
+    #[inline]
     pub(crate) fn write_key<'a>(
         &self,
-        cells: &[Cell<'a>],
-        filled: Option<&[Cell<'a>]>,
+        row: &Row<'_, 'a>,
         out: &mut Vec<u8>,
-    ) -> Result<(), InvalidCell<'a>> {
+    ) -> Result<(), Box<InvalidCell<'a>>> {
         if !self.has_key {
             return Ok(());
         }
-        let start = out.len();
-        for column in &self.key {
-            column.write(cell(cells, column.tuple_index, filled), out)?;
-        }
-        close_object(start, out);
-        Ok(())
+        let row = Row {
+            identity_only: false,
+            ..*row
+        };
+        write_object(&self.key, &row, out)
     }
 }
 
@@ -272,20 +267,13 @@ impl Literal {
         let mut bytes = b",".to_vec();
         write_name(name, format, &mut bytes);
         bytes.push(b':');
-        let mut padded = [0; 32];
-        match (padded.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
-            (Some(place), Ok(len)) => {
-                place.copy_from_slice(&bytes);
-                Self::Short { padded, len }
-            }
-            _ => Self::Long(bytes),
-        }
+        Padded::new(&bytes).map_or(Self::Long(bytes), Self::Short)
     }
 
     /// The name with its quotes.
     fn name(&self) -> &[u8] {
         let bytes = match self {
-            Self::Short { padded, len } => padded.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Short(padded) => padded.as_slice(),
             Self::Long(bytes) => bytes,
         };
         bytes
@@ -295,22 +283,35 @@ impl Literal {
     }
 
     #[inline]
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, room: &mut Room<'_>) {
         match self {
-            Self::Short { padded, len } => {
-                let end = out.len().saturating_add(usize::from(*len));
-                out.extend_from_slice(padded);
-                out.truncate(end);
-            }
-            Self::Long(bytes) => append(bytes, out),
+            Self::Short(padded) => room.put_padded(padded),
+            Self::Long(bytes) => room.with(|out| append(bytes, out)),
         }
     }
 }
 
 impl Column {
-    #[inline]
-    fn write<'a>(&self, cell: Cell<'a>, out: &mut Vec<u8>) -> Result<(), InvalidCell<'a>> {
-        self.literal.write(out);
+    #[expect(
+        clippy::inline_always,
+        reason = "room stays in registers from column to column"
+    )]
+    #[inline(always)]
+    fn write<'a>(
+        &self,
+        cell: Cell<'a>,
+        around: &[u8],
+        room: &mut Room<'_>,
+    ) -> Result<(), Box<InvalidCell<'a>>> {
+        self.literal.write(room);
+        match cell {
+            Cell::Text(text) if self.usual.write(text, around, room) => Ok(()),
+            _ => room.with(|out| self.write_any(cell, out)),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any<'a>(&self, cell: Cell<'a>, out: &mut Vec<u8>) -> Result<(), Box<InvalidCell<'a>>> {
         match cell {
             Cell::Text(value) | Cell::Binary(value) => {
                 let start = out.len();
@@ -319,10 +320,12 @@ impl Column {
                 } else {
                     self.rendering.write_binary(value, out)
                 }
-                .map_err(|invalid| InvalidCell {
-                    column: self.name.clone(),
-                    value,
-                    invalid,
+                .map_err(|invalid| {
+                    Box::new(InvalidCell {
+                        column: self.name.clone(),
+                        value,
+                        invalid,
+                    })
                 })?;
                 if self.stands_in && (self.mapping.is_some() || out.get(start..) == Some(b"null")) {
                     self.stand_in(start, out);
@@ -364,7 +367,33 @@ impl Column {
             mapping.apply(0, &mut self.null);
         }
         self.stands_in = true;
+        self.usual = Usual::NOTHING;
     }
+}
+
+/// Writes columns as a JSON object. The sandbox passes few arguments in registers, and a word on
+/// the stack delays the callee by as much as a short value takes: so there are no more of them.
+fn write_object<'a>(
+    columns: &[Column],
+    row: &Row<'_, 'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<InvalidCell<'a>>> {
+    let mut room = Room::behind(out);
+    let start = room.len();
+    for column in columns {
+        if row.identity_only && !column.in_identity {
+            continue;
+        }
+        let cell = cell(row.cells, column.tuple_index, row.filled);
+        column.write(cell, row.around, &mut room)?;
+    }
+    if room.len() > start {
+        room.replace(start, b'{');
+    } else {
+        room.put(b"{", 1);
+    }
+    room.put(b"}", 1);
+    Ok(())
 }
 
 /// A column's cell; an unchanged one is taken from the old tuple where that is given.
@@ -417,6 +446,7 @@ fn resolve_columns<'f>(
             mapping: None,
             null,
             unavailable: rendering.unavailable(),
+            usual: rendering.usual(),
             rendering,
             in_identity: column.in_identity,
         })
@@ -519,14 +549,6 @@ pub(crate) fn constant_headers(options: &Options) -> Vec<u8> {
 
 /// Columns are written with a comma before each; the first one's becomes the brace.
 #[inline]
-fn close_object(start: usize, out: &mut Vec<u8>) {
-    match out.get_mut(start) {
-        Some(comma) => *comma = b'{',
-        None => out.push(b'{'),
-    }
-    out.push(b'}');
-}
-
 fn null_json(
     rendering: &Rendering,
     not_null: bool,

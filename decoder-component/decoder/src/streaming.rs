@@ -174,7 +174,7 @@ impl Decoder {
                     begun: false,
                     with_subtransactions: false,
                 });
-                return Err(Halt::Replay(xid));
+                return Err(Halt::replay(xid));
             }
             Message::StreamStop | Message::Prepare { .. } => {
                 return Err(out_of_sequence("nothing was opened that this could close"));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::envelope::{write_i64, write_u64};
 use crate::lsn::Lsn;
 use crate::options::{Format, Options};
-use crate::record::{EventHead, EventWriter, Parts, Position, RecordTooLong, Topic, write_topic};
+use crate::record::{EventHead, EventWriter, Position, RecordTooLong, Topic, write_topic};
 use crate::relation::{sanitized, write_name};
 use crate::schema::RecordSchemas;
 
@@ -117,7 +117,8 @@ impl Transaction {
         write_i64(self.commit_ts_us.div_euclid(1000), records);
         records.push(b'}');
         schemas.transaction_value.close(records);
-        event.end_value(records, Parts::default());
+        event.end_value(records);
+        event.end_headers(records);
         let head = EventHead {
             op: 0,
             transactional: true,
@@ -127,7 +128,7 @@ impl Transaction {
             xid: self.xid,
             topic_id: TRANSACTION_TOPIC_ID,
         };
-        event.finish(&head, &[], records)
+        event.finish(&head, records)
     }
 }
 

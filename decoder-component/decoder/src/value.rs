@@ -24,6 +24,7 @@ mod schema;
 mod shape;
 mod source_type;
 mod temporal;
+mod usual;
 mod vector;
 pub(crate) mod wire;
 mod writer;
@@ -38,6 +39,7 @@ use self::resolve::{Resolved, resolve};
 pub(crate) use self::schema::bytes as bytes_schema;
 pub(crate) use self::shape::Shape;
 pub(crate) use self::source_type::SourceType;
+pub(crate) use self::usual::Usual;
 use self::wire::Wire;
 use self::writer::Writer;
 use crate::error::InvalidValue;
@@ -122,6 +124,11 @@ impl Rendering {
     #[inline]
     pub(crate) fn write_text(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidValue> {
         self.writer.write(text, out)
+    }
+
+    /// Which values [`Usual::write`] writes as well, and faster.
+    pub(crate) fn usual(&self) -> Usual {
+        Usual::of(&self.writer)
     }
 
     /// The same for a value in its type's binary send format.

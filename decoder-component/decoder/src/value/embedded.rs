@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::error::InvalidValue;
+use crate::lanes;
 use crate::limits::JSON_DEPTH_MAX;
 
 /// Writes a JSON text as it is, white space and all. What is `null` in it gets one more space in
@@ -127,19 +128,18 @@ fn skip_name(text: &[u8]) -> Option<&[u8]> {
 fn skip_string(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
-        while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
-            let mut special = false;
-            for &byte in chunk {
-                special |= byte < 0x20 || byte == b'"' || byte == b'\\';
-            }
-            if special {
+        while let Some((piece, behind)) = rest.split_first_chunk() {
+            let special = lanes::special(piece);
+            if special != 0 {
+                let plain = usize::try_from(special.trailing_zeros()).unwrap_or_default();
+                rest = rest.get(plain..)?;
                 break;
             }
             rest = behind;
         }
+        // Characters beyond ASCII, and what is left at the end.
         let plain = rest
             .iter()
-            .take(8)
             .take_while(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'));
         let (_, special) = rest.split_at_checked(plain.count())?;
         rest = match special {

@@ -81,8 +81,7 @@ pub(super) fn write_special(text: &[u8], out: &mut Vec<u8>) -> bool {
 
 #[inline]
 pub(super) fn all_digits(text: &[u8]) -> bool {
-    text.iter()
-        .fold(true, |all, byte| all & byte.is_ascii_digit())
+    text.iter().all(u8::is_ascii_digit)
 }
 
 /// A decimal number's text, taken apart: `-integer.fractionEexponent`.

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use super::decimal_number::{write_number, write_scaled_number};
 use super::number::{DecimalText, write_double, write_special};
 use crate::error::InvalidValue;
-use crate::json::{BASE64, append, write_base64, write_base64_word};
+use crate::json::{BASE64, append, put_base64_word, write_base64};
 use crate::limits::{NUMERIC_FRACTION_DIGITS_MAX, NUMERIC_INTEGER_DIGITS_MAX};
+use crate::room::Room;
 
 /// Writes `numeric(p,s)` as a Connect `Decimal` of scale `s`. What it cannot hold is null.
 #[inline]
@@ -174,7 +175,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Option<DecimalText<'_>>, InvalidValue
 /// The usual text: at most 18 digits, as many behind the point as the scale says. Without the
 /// point it is the number wanted.
 #[inline]
-fn small_of_scale(text: &[u8], scale: usize) -> Option<(u64, bool)> {
+pub(super) fn small_of_scale(text: &[u8], scale: usize) -> Option<(u64, bool)> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         _ => (false, text),
@@ -234,9 +235,13 @@ fn accumulate(magnitude: u64, digits: &[u8]) -> u64 {
     })
 }
 
+fn write_small(magnitude: u64, negative: bool, out: &mut Vec<u8>) {
+    put_small(magnitude, negative, &mut Room::behind(out));
+}
+
 /// Writes a number of less than 2^63, in as few bytes as hold it and its sign.
 #[inline]
-fn write_small(magnitude: u64, negative: bool, out: &mut Vec<u8>) {
+pub(super) fn put_small(magnitude: u64, negative: bool, room: &mut Room<'_>) {
     let word = if negative {
         magnitude.wrapping_neg()
     } else {
@@ -249,9 +254,9 @@ fn write_small(magnitude: u64, negative: bool, out: &mut Vec<u8>) {
     };
     let bits = u64::BITS - (word ^ sign).leading_zeros();
     let bytes = bits / 8 + 1;
-    out.push(b'"');
-    write_base64_word(word << (u64::BITS - bytes * 8), bytes, out);
-    out.push(b'"');
+    room.put(b"\"", 1);
+    put_base64_word(word << (u64::BITS - bytes * 8), bytes, room);
+    room.put(b"\"", 1);
 }
 
 #[cold]

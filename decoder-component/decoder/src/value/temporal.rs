@@ -7,8 +7,8 @@ mod timestamp;
 pub(super) use date::{DateStyle, write_date};
 pub(super) use time::{TimeStyle, TimeTzStyle, write_time, write_timetz};
 pub(super) use timestamp::{
-    TimestampStyle, TimestampTzStyle, write_timestamp, write_timestamp_element, write_timestamptz,
-    write_usual_timestamptz,
+    TimestampStyle, TimestampTzStyle, common_seconds, is_common, iso_head, write_timestamp,
+    write_timestamp_element, write_timestamptz, write_usual_timestamptz,
 };
 
 use alloc::vec::Vec;

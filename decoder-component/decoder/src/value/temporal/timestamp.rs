@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{Clock, DAY_US, Date, parse_offset, push_integer, quoted, split_era};
 use crate::error::InvalidValue;
 use crate::json::append;
+use crate::lanes::{LANES, outside};
 
 /// How a `timestamp` is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +126,7 @@ impl<'a> Common<'a> {
     #[inline]
     fn parse(text: &'a [u8]) -> Option<Self> {
         let (head, rest) = text.split_first_chunk::<19>()?;
-        let mut well_formed = true;
-        for (byte, (lowest, range)) in head.iter().zip(LOWEST.iter().zip(RANGE)) {
-            well_formed &= byte.wrapping_sub(*lowest) <= *range;
-        }
-        if !well_formed {
+        if !is_common(head) {
             return None;
         }
         let [b'.', rest @ ..] = rest else {
@@ -152,9 +149,20 @@ impl<'a> Common<'a> {
     }
 }
 
+/// Whether each byte is one that `2024-01-15 10:30:00` may have in its place.
+#[inline]
+pub(in crate::value) fn is_common(head: &[u8; 19]) -> bool {
+    let first = |bytes: &'static [u8; 19]| bytes.first_chunk().unwrap_or(&[0; LANES]);
+    let last = |bytes: &'static [u8; 19]| bytes.last_chunk().unwrap_or(&[0; LANES]);
+    let (Some(begin), Some(end)) = (head.first_chunk(), head.last_chunk()) else {
+        return false;
+    };
+    outside(begin, first(LOWEST), first(RANGE)) | outside(end, last(LOWEST), last(RANGE)) == 0
+}
+
 /// `"2024-01-15T10:30:00`
 #[inline]
-fn iso_head(head: &[u8; 19]) -> [u8; 20] {
+pub(in crate::value) fn iso_head(head: &[u8; 19]) -> [u8; 20] {
     let mut quoted = [b'"'; 20];
     if let Some(place) = quoted.last_chunk_mut::<19>() {
         *place = *head;
@@ -181,7 +189,7 @@ fn write_fraction(fraction: &[u8], out: &mut Vec<u8>) {
 
 /// Seconds since 1970-01-01 of digits that were checked; none for a month or day that is not.
 #[inline]
-fn common_seconds(head: &[u8; 19]) -> Option<i64> {
+pub(in crate::value) fn common_seconds(head: &[u8; 19]) -> Option<i64> {
     let [date @ .., _, h1, h2, _, n1, n2, _, s1, s2] = *head;
     let days = Date::common_days(date)?;
     let two = |tens: u8, ones: u8| u32::from((tens & 15) * 10 + (ones & 15));
