@@ -148,6 +148,11 @@ vectors: bootstrap ## The score against Debezium's own output.
 bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
 	$(CARGO) run --locked --release --example boundary
 
+.PHONY: bench-micro
+bench-micro: python ## Messages, types, strings, calls, Python's objects, each for itself. FILTER=values.
+	$(CARGO) bench --locked $(HOSTS) --bench micro -- $(FILTER)
+	PYTHONPATH=tests $(PYTHON) -m bench.micro
+
 .PHONY: bench-plugins
 bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each language.
 	$(CARGO) build --locked --release $(HOSTS) --lib --bins
