@@ -1,4 +1,4 @@
-# Every command of the project. `make check` is what CI runs.
+# Every command of the project. `make check` and `make budget` are what CI runs.
 # A recipe is one line; what takes more is a program in scripts/ or tests/.
 
 MAKEFLAGS += --no-print-directory
@@ -17,7 +17,7 @@ GUESTS := target/component/wasm32-unknown-unknown/component
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
 MEASURED := --rcfile=python/pyproject.toml
-SOURCES := python tests examples hosts scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
+SOURCES := python tests examples hosts scripts/budget scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -44,7 +44,7 @@ example: python ## NAME=search_index, or another of examples/, beside a throw-aw
 	@scripts/postgres run -- $(PYTHON) tests/example.py $(NAME)
 
 .PHONY: check
-check: lint test ## Exactly what CI runs.
+check: lint test ## What CI runs, besides `make budget`.
 
 .PHONY: test
 test: bootstrap test-decoder test-host test-python ## All tests that every change must pass.
@@ -147,6 +147,17 @@ vectors: bootstrap ## The score against Debezium's own output.
 .PHONY: bench-quick
 bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
 	$(CARGO) run --locked --release --example boundary
+
+.PHONY: bench-micro
+bench-micro: python ## Messages, types, strings, calls, Python's objects, each for itself. FILTER=values.
+	$(CARGO) bench --locked $(HOSTS) --bench micro -- $(FILTER)
+	PYTHONPATH=tests $(PYTHON) -m bench.micro
+
+.PHONY: budget
+budget: ## Instructions an event, by valgrind, beside tests/bench/budget.toml. RECORD=1 writes it.
+	@scripts/bootstrap budget
+	$(CARGO) build --locked --release $(HOSTS) --lib --bins --example counted
+	$(PYTHON) scripts/budget $(if $(RECORD),--record)
 
 .PHONY: bench-plugins
 bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each language.

@@ -14,18 +14,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use pgoutput_decoder_host::engine::{ColumnFacts, Engine, EngineKind, Facts, RelationFacts};
-use pgoutput_decoder_host::records::TopicTable;
+use pgoutput_decoder_host::engine::EngineKind;
 use pgoutput_decoder_host::{Plugin, PluginLimits, Plugins};
 
-/// The largest call the host makes.
-const BATCH_BYTES: usize = 64 << 10;
+#[expect(dead_code, reason = "other measurements use the rest")]
+mod workload;
+
+use self::workload::{BATCH_BYTES, Bench, Workload, batches};
+
 const CHANGES: u32 = 30_000;
-const CHANGES_PER_TRANSACTION: u32 = 100;
 const ROUNDS: usize = 11;
 const RELOADS: u32 = 1_000;
-/// 2026-11-21, in µs since 1970-01-01.
-const NOW_US: i64 = 1_795_219_200_000_000;
 
 fn main() {
     let mut folders = std::env::args().skip(1);
@@ -37,7 +36,7 @@ fn main() {
         "format    workload                          calls  native  component  ratio  reading"
     );
     for format in ["debezium", "native"] {
-        for workload in [Workload::narrow(), Workload::mixed(), Workload::wide()] {
+        for workload in Workload::all() {
             measure(&workload, format, BATCH_BYTES, "64 KiB");
         }
     }
@@ -55,15 +54,15 @@ fn main() {
 
 /// Prints one row of the table. `reading` is the host's own part: records to events.
 fn measure(workload: &Workload, format: &str, batch_bytes: usize, calls: &str) {
-    let frames = workload.frames();
+    let frames = workload.frames(CHANGES);
     let batches = batches(&frames, batch_bytes);
     let mut native = Bench::open(EngineKind::Native, workload, format);
     let mut component = Bench::open(EngineKind::Component, workload, format);
     let mut rounds = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        rounds[0].push(native.decode(&batches));
-        rounds[1].push(component.decode(&batches));
-        rounds[2].push(component.read(&batches));
+        rounds[0].push(native.time_decoding(&batches));
+        rounds[1].push(component.time_decoding(&batches));
+        rounds[2].push(component.time_reading(&batches));
     }
     let [native, component, reading] = rounds.map(ns_per_change);
     println!(
@@ -95,7 +94,7 @@ fn measure_plugins(folder: &Path, others: &Path) {
     };
     let workload = Workload::narrow();
     let mut bench = Bench::open(EngineKind::Component, &workload, "native");
-    let batches = batches(&workload.frames(), BATCH_BYTES);
+    let batches = batches(&workload.frames(CHANGES), BATCH_BYTES);
     let mut measured = [
         ("none", Plugins::load(&[], true, |_| {}).unwrap()),
         (
@@ -123,7 +122,7 @@ fn measure_plugins(folder: &Path, others: &Path) {
     .map(|(name, plugins)| (name, plugins, Vec::new()));
     for _ in 0..ROUNDS {
         for (_, plugins, rounds) in &mut measured {
-            rounds.push(bench.plug_in(&batches, plugins));
+            rounds.push(bench.time_plugins(&batches, plugins));
         }
     }
     let [none, ..] = &measured;
@@ -147,10 +146,10 @@ fn measure_reloads(folder: &Path, bench: &mut Bench, batches: &[Vec<u8>]) {
     let (mut usual, mut reloads) = (Vec::new(), Vec::new());
     let mut batches = batches.chunks(1).cycle();
     for number in 0..RELOADS {
-        usual.push(bench.plug_in(batches.next().unwrap(), &mut plugins));
+        usual.push(bench.time_plugins(batches.next().unwrap(), &mut plugins));
         std::fs::copy(if number % 2 == 0 { &one } else { &other }, &place).unwrap();
         plugins.reload();
-        reloads.push(bench.plug_in(batches.next().unwrap(), &mut plugins));
+        reloads.push(bench.time_plugins(batches.next().unwrap(), &mut plugins));
     }
     assert_eq!(plugins.status()[0].reloads, u64::from(RELOADS));
     std::fs::remove_file(place).unwrap();
@@ -164,46 +163,21 @@ fn measure_reloads(folder: &Path, bench: &mut Bench, batches: &[Vec<u8>]) {
     }
 }
 
-/// A decoder that has seen the Relation.
-struct Bench {
-    engine: Engine,
-    topics: TopicTable,
-}
-
 impl Bench {
-    fn open(kind: EngineKind, workload: &Workload, format: &str) -> Self {
-        let options = [("format".to_owned(), format.to_owned())];
-        let mut engine = Engine::open(kind, &options).unwrap();
-        engine.learn(&workload.facts()).unwrap();
-        let mut topics = TopicTable::default();
-        let frames = [
-            begin(0),
-            frame(&workload.relation()),
-            frame(&workload.change(0)),
-            commit(0),
-        ];
-        let decoded = engine.decode(&frames.concat(), NOW_US).unwrap();
-        assert_eq!(decoded.stop, None);
-        topics.read(decoded.records).unwrap();
-        Self { engine, topics }
-    }
-
-    fn decode(&mut self, batches: &[Vec<u8>]) -> Duration {
+    fn time_decoding(&mut self, batches: &[Vec<u8>]) -> Duration {
         let begun = ThreadTime::now();
         for batch in batches {
-            let decoded = self.engine.decode(batch, NOW_US).unwrap();
-            assert_eq!((decoded.consumed, &decoded.stop), (batch.len(), &None));
-            black_box(decoded);
+            black_box(self.decode(batch));
         }
         begun.elapsed()
     }
 
     /// Time that plugins spend.
-    fn plug_in(&mut self, batches: &[Vec<u8>], plugins: &mut Plugins) -> Duration {
+    fn time_plugins(&mut self, batches: &[Vec<u8>], plugins: &mut Plugins) -> Duration {
         let mut spent = Duration::ZERO;
         for batch in batches {
-            let decoded = self.engine.decode(batch, NOW_US).unwrap();
-            let mut batch = self.topics.read(decoded.records).unwrap();
+            let records = self.decode(batch).records;
+            let mut batch = self.topics.read(records).unwrap();
             let begun = ThreadTime::now();
             plugins.apply(&mut batch).unwrap();
             spent += begun.elapsed();
@@ -213,19 +187,19 @@ impl Bench {
     }
 
     /// Time spent reading the records, without decoding.
-    fn read(&mut self, batches: &[Vec<u8>]) -> Duration {
+    fn time_reading(&mut self, batches: &[Vec<u8>]) -> Duration {
         let mut spent = Duration::ZERO;
         let mut changes = 0;
         // Small calls together, so that the clock's own cost does not count.
         let group = (BATCH_BYTES / batches[0].len()).max(1);
         for batches in batches.chunks(group) {
-            let decode = |batch: &Vec<u8>| self.engine.decode(batch, NOW_US).unwrap().records;
-            let records: Vec<_> = batches.iter().map(decode).collect();
+            let records: Vec<_> = batches
+                .iter()
+                .map(|batch| self.decode(batch).records)
+                .collect();
             let begun = ThreadTime::now();
             for records in records {
-                for event in self.topics.read(records).unwrap().events() {
-                    changes += u32::from(black_box(event.value()).is_some());
-                }
+                changes += self.read(records);
             }
             spent += begun.elapsed();
         }
@@ -238,270 +212,4 @@ fn ns_per_change(mut rounds: Vec<Duration>) -> f64 {
     rounds.sort_unstable();
     let median = rounds.get(rounds.len() / 2).unwrap();
     median.as_secs_f64() * 1e9 / f64::from(CHANGES)
-}
-
-/// Whole frames, as many as fit and at least one.
-fn batches(frames: &[Vec<u8>], batch_bytes: usize) -> Vec<Vec<u8>> {
-    let mut batches: Vec<Vec<u8>> = Vec::new();
-    for frame in frames {
-        match batches.last_mut() {
-            Some(batch) if batch.len() + frame.len() <= batch_bytes => batch.extend(frame),
-            _ => batches.push(frame.clone()),
-        }
-    }
-    batches
-}
-
-/// A table and how it changes.
-struct Workload {
-    name: &'static str,
-    /// Name, type OID and type modifier.
-    columns: Vec<(String, u32, i32)>,
-    full: bool,
-    row: fn(u32) -> Vec<String>,
-    operation: fn(u32) -> Operation,
-}
-
-#[derive(Clone, Copy)]
-enum Operation {
-    Insert,
-    Update,
-    Delete,
-}
-
-const RELATION_OID: u32 = 16_384;
-const BOOL: u32 = 16;
-const INT8: u32 = 20;
-const INT4: u32 = 23;
-const TEXT: u32 = 25;
-const TEXT_ARRAY: u32 = 1009;
-const VARCHAR: u32 = 1043;
-const TIMESTAMP: u32 = 1114;
-const TIMESTAMPTZ: u32 = 1184;
-const NUMERIC: u32 = 1700;
-const JSONB: u32 = 3802;
-/// numeric(10,2) as a type modifier.
-const PRECISION_10_SCALE_2: i32 = ((10 << 16) | 2) + 4;
-
-impl Workload {
-    /// W1: six columns, inserts.
-    fn narrow() -> Self {
-        Self {
-            name: "W1 6 columns, inserts",
-            columns: columns(&[
-                ("id", INT8, -1),
-                ("note", TEXT, -1),
-                ("name", VARCHAR, 104),
-                ("total", NUMERIC, PRECISION_10_SCALE_2),
-                ("paid", BOOL, -1),
-                ("created_at", TIMESTAMPTZ, -1),
-            ]),
-            full: false,
-            row: |n| {
-                vec![
-                    (100_000 + n).to_string(),
-                    format!("note {n}: leave it at the door"),
-                    format!("customer-{}", n % 1000),
-                    format!("{}.{:02}", n % 10_000, n % 100),
-                    if n % 2 == 0 { "t" } else { "f" }.to_owned(),
-                    format!(
-                        "2026-11-21 06:{:02}:{:02}.{:06}+00",
-                        n / 60 % 60,
-                        n % 60,
-                        n % 999_983
-                    ),
-                ]
-            },
-            operation: |_| Operation::Insert,
-        }
-    }
-
-    /// W2: inserts, updates and deletes under REPLICA IDENTITY FULL, with jsonb and text[].
-    fn mixed() -> Self {
-        Self {
-            name: "W2 I/U/D, FULL, jsonb, text[]",
-            columns: columns(&[
-                ("id", INT8, -1),
-                ("name", TEXT, -1),
-                ("attrs", JSONB, -1),
-                ("tags", TEXT_ARRAY, -1),
-                ("credit", NUMERIC, PRECISION_10_SCALE_2),
-                ("updated_at", TIMESTAMPTZ, -1),
-            ]),
-            full: true,
-            row: |n| {
-                vec![
-                    n.to_string(),
-                    format!("product {n}"),
-                    format!(
-                        "{{\"size\": {}, \"colour\": \"blue\", \"sold\": false}}",
-                        n % 50
-                    ),
-                    format!("{{new,sale,\"batch {}\"}}", n % 7),
-                    format!("{}.50", n % 1000),
-                    format!("2026-11-21 06:{:02}:{:02}.5+00", n / 60 % 60, n % 60),
-                ]
-            },
-            operation: |n| match n % 10 {
-                0..5 => Operation::Insert,
-                5..9 => Operation::Update,
-                _ => Operation::Delete,
-            },
-        }
-    }
-
-    /// W3: forty columns, inserts.
-    fn wide() -> Self {
-        let types = [
-            ("count", INT4, -1),
-            ("text", TEXT, -1),
-            ("amount", NUMERIC, PRECISION_10_SCALE_2),
-            ("at", TIMESTAMP, -1),
-        ];
-        let named = |(index, (name, type_oid, typmod)): (usize, &(&str, u32, i32))| {
-            (format!("{name}_{index}"), *type_oid, *typmod)
-        };
-        Self {
-            name: "W3 40 columns, inserts",
-            columns: types
-                .iter()
-                .cycle()
-                .take(40)
-                .enumerate()
-                .map(named)
-                .collect(),
-            full: false,
-            row: |n| {
-                (0..10)
-                    .flat_map(|i| {
-                        [
-                            (n + i).to_string(),
-                            format!("value {i} of {n}"),
-                            format!("{}.{i}5", n % 10_000),
-                            format!("2026-11-21 06:{:02}:{i:02}.{:06}", n % 60, n % 999_983),
-                        ]
-                    })
-                    .collect()
-            },
-            operation: |_| Operation::Insert,
-        }
-    }
-
-    fn facts(&self) -> Facts {
-        let columns = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, (name, type_, typmod))| ColumnFacts {
-                name: name.clone(),
-                type_: *type_,
-                typmod: *typmod,
-                not_null: index == 0,
-                default: None,
-            });
-        let relation = RelationFacts {
-            oid: RELATION_OID,
-            namespace: "public".to_owned(),
-            name: "orders".to_owned(),
-            columns: columns.collect(),
-            primary_key: self
-                .columns
-                .iter()
-                .take(1)
-                .map(|(name, ..)| name.clone())
-                .collect(),
-            unique_indexes: Vec::new(),
-        };
-        Facts {
-            types: Vec::new(),
-            relations: vec![relation],
-        }
-    }
-
-    /// The stream: transactions of [`CHANGES_PER_TRANSACTION`], the Relation known.
-    fn frames(&self) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        for n in 0..CHANGES {
-            if n % CHANGES_PER_TRANSACTION == 0 {
-                frames.push(begin(n));
-            }
-            frames.push(frame(&self.change(n)));
-            if (n + 1) % CHANGES_PER_TRANSACTION == 0 {
-                frames.push(commit(n));
-            }
-        }
-        frames
-    }
-
-    fn relation(&self) -> Vec<u8> {
-        let identity = if self.full { b"f" } else { b"d" };
-        let mut message = [
-            b"R",
-            &RELATION_OID.to_be_bytes()[..],
-            b"public\0orders\0",
-            identity,
-        ]
-        .concat();
-        message.extend(u16::try_from(self.columns.len()).unwrap().to_be_bytes());
-        for (index, (name, type_oid, typmod)) in self.columns.iter().enumerate() {
-            message.push(u8::from(self.full || index == 0));
-            message.extend(name.bytes());
-            message.push(0);
-            message.extend(type_oid.to_be_bytes());
-            message.extend(typmod.to_be_bytes());
-        }
-        message
-    }
-
-    fn change(&self, n: u32) -> Vec<u8> {
-        let oid = RELATION_OID.to_be_bytes();
-        let row = (self.row)(n);
-        let new = tuple(&row);
-        let old = || {
-            let mut old = (self.row)(n + 1);
-            old[0].clone_from(&row[0]);
-            tuple(&old)
-        };
-        match (self.operation)(n) {
-            Operation::Insert => [b"I", &oid[..], b"N", &new].concat(),
-            Operation::Update => [b"U", &oid[..], b"O", &old(), b"N", &new].concat(),
-            Operation::Delete => [b"D", &oid[..], b"O", &old()].concat(),
-        }
-    }
-}
-
-fn columns(columns: &[(&str, u32, i32)]) -> Vec<(String, u32, i32)> {
-    columns
-        .iter()
-        .map(|(name, oid, typmod)| ((*name).to_owned(), *oid, *typmod))
-        .collect()
-}
-
-fn tuple(row: &[String]) -> Vec<u8> {
-    let mut tuple = u16::try_from(row.len()).unwrap().to_be_bytes().to_vec();
-    for value in row {
-        tuple.push(b't');
-        tuple.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
-        tuple.extend(value.bytes());
-    }
-    tuple
-}
-
-fn begin(n: u32) -> Vec<u8> {
-    frame(&[b"B", &commit_lsn(n)[..], &[0; 8], &(742 + n).to_be_bytes()].concat())
-}
-
-fn commit(n: u32) -> Vec<u8> {
-    frame(&[b"C\0", &commit_lsn(n)[..], &commit_lsn(n), &[0; 8]].concat())
-}
-
-fn commit_lsn(n: u32) -> [u8; 8] {
-    (0x0150_0000 + u64::from(n / CHANGES_PER_TRANSACTION)).to_be_bytes()
-}
-
-/// One pgoutput message as the server sends it: `XLogData` in `CopyData`.
-fn frame(message: &[u8]) -> Vec<u8> {
-    let copy_data = u32::try_from(29 + message.len()).unwrap().to_be_bytes();
-    let lsn = 0x0150_0000_u64.to_be_bytes();
-    [b"d", &copy_data[..], b"w", &lsn, &lsn, &[0; 8], message].concat()
 }
