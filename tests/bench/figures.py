@@ -143,6 +143,33 @@ class Figure:
         ]
 
 
+@dataclass(frozen=True)
+class Plot:
+    """Lines, or points that belong together, for whoever draws them."""
+
+    name: str
+    """Of its file."""
+
+    title: str
+    x: str
+    y: str
+    lines: dict[str, list[tuple[float, float]]]
+    log_x: bool = False
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    title: str
+    text: str
+    """Markdown: what was done, and the tables."""
+
+    figures: list[Figure]
+    plots: list[Plot]
+
+
 def figures_table(figures: Sequence[Figure]) -> str:
     """All of them."""
     head = ["figure", "measured", "behind the first event", "promised", "", ""]
