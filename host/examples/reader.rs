@@ -11,7 +11,8 @@ use std::error::Error;
 use std::fs;
 use std::hint::black_box;
 use std::io::{self, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::mem::MaybeUninit;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pgoutput_decoder_host::engine::EngineKind;
 use pgoutput_decoder_host::{Batch, Config, Plugin, Stream};
@@ -171,34 +172,45 @@ fn acknowledge(stream: &Stream, batch: &Batch) -> Result<()> {
 /// The clock, and the CPU of all of this process's threads.
 struct Taken {
     wall: Instant,
-    user: Duration,
-    system: Duration,
+    usage: libc::rusage,
 }
 
 impl Taken {
     fn now() -> Result<Self> {
-        let stat = fs::read_to_string("/proc/self/stat")?;
-        // Behind the program's name, which may have anything in it: see proc_pid_stat(5).
-        let (_, fields) = stat.rsplit_once(')').ok_or("/proc/self/stat has no name")?;
-        let mut ticks = fields.split_whitespace().skip(11);
-        let mut next = || -> Result<Duration> {
-            let ticks: u32 = ticks.next().ok_or("/proc/self/stat is short")?.parse()?;
-            Ok(TICK * ticks)
-        };
         Ok(Self {
-            user: next()?,
-            system: next()?,
             wall: Instant::now(),
+            usage: usage()?,
         })
     }
 
     fn since(&self, earlier: &Self) -> Value {
         json!({
             "wall_s": (self.wall - earlier.wall).as_secs_f64(),
-            "user_s": (self.user - earlier.user).as_secs_f64(),
-            "system_s": (self.system - earlier.system).as_secs_f64(),
+            "user_s": seconds(self.usage.ru_utime) - seconds(earlier.usage.ru_utime),
+            "system_s": seconds(self.usage.ru_stime) - seconds(earlier.usage.ru_stime),
         })
     }
+}
+
+#[expect(unsafe_code, reason = "nothing else tells user and system apart")]
+fn usage() -> Result<libc::rusage> {
+    let mut usage = MaybeUninit::uninit();
+    // SAFETY: the kernel fills it where it returns 0, and is given room for it.
+    unsafe {
+        if libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error().into());
+        }
+        Ok(usage.assume_init())
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "seconds of CPU are few"
+)]
+fn seconds(time: libc::timeval) -> f64 {
+    time.tv_sec as f64 + time.tv_usec as f64 / 1e6
 }
 
 fn peak_rss_mib() -> Result<f64> {
@@ -215,6 +227,3 @@ fn tell(facts: &Value) -> Result<()> {
     writeln!(stdout, "{facts}")?;
     Ok(stdout.flush()?)
 }
-
-/// USER_HZ, in which the kernel counts CPU.
-const TICK: Duration = Duration::from_millis(10);
