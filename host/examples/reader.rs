@@ -49,7 +49,9 @@ fn config(mut options: impl Iterator<Item = String>) -> Result<Config> {
     let mut config = Config::parse("")?
         .environment()?
         .publication("bench")
-        .option("format", "debezium");
+        .option("format", "debezium")
+        // An event a change, as BENCH_EVENTS has them.
+        .option("tombstones.on.delete", "false");
     while let Some(option) = options.next() {
         if option == "--binary" {
             config = config.binary(true);

@@ -30,6 +30,8 @@ MIXED = """id bigint PRIMARY KEY, doc jsonb, tags text[], name text, amount nume
     updated timestamptz"""
 SMALL_ROW = """n, 'customer ' || n, n % 1000000 / 100.0, n % 3 = 0,
     timestamptz '2026-01-01' + n * interval '1.234567 s', 'note ' || n || ', some words about it'"""
+# True in each third row, beginning with row 0.
+FILTERED = "active"
 # What the columns are called, their type, and their value in row n: 40 with the key.
 WIDE = [
     *((f"count_{i}", "int", f"n * {i} % 2000000000") for i in range(1, 10)),
@@ -64,6 +66,11 @@ class Workload:
     """How many of them one reads that takes ten times as long."""
 
     after_create: str = ""
+
+    @property
+    def kept(self) -> int:
+        """How many are left by a plugin that drops those whose FILTERED is true."""
+        return self.events - (self.events + 2) // 3
 
     def statement(self) -> str:
         """Writes it."""
@@ -120,19 +127,20 @@ class Huge(Workload):
 
 
 def workloads(sizes: dict[str, tuple[int, int]]) -> list[Workload]:
-    """All four, with how many events a client reads, and a slow one."""
+    """Those that have a size: how many events a client reads, and a slow one."""
     wide = ", ".join(["id bigint PRIMARY KEY", *(f"{name} {kind}" for name, kind, _ in WIDE)])
+    mixed = "inserts, updates, deletes, one a transaction, REPLICA IDENTITY FULL, jsonb, text[]"
+    full = "ALTER TABLE event REPLICA IDENTITY FULL"
+    kinds: dict[str, tuple[type[Workload], str, str, str]] = {
+        "w1": (Inserts, "inserts of 6 columns, 100 a transaction", SMALL, ""),
+        "w2": (Mixed, mixed, MIXED, full),
+        "w3": (WideInserts, "inserts of 40 columns, 100 a transaction", wide, ""),
+        "w4": (Huge, "inserts of 6 columns in one transaction", SMALL, ""),
+    }
     return [
-        Inserts("w1", "inserts of 6 columns, 100 a transaction", SMALL, *sizes["w1"]),
-        Mixed(
-            "w2",
-            "inserts, updates, deletes, one a transaction, REPLICA IDENTITY FULL, jsonb, text[]",
-            MIXED,
-            *sizes["w2"],
-            after_create="ALTER TABLE event REPLICA IDENTITY FULL",
-        ),
-        WideInserts("w3", "inserts of 40 columns, 100 a transaction", wide, *sizes["w3"]),
-        Huge("w4", "inserts of 6 columns in one transaction", SMALL, *sizes["w4"]),
+        kind(name, what, columns, *sizes[name], after_create)
+        for name, (kind, what, columns, after_create) in kinds.items()
+        if name in sizes
     ]
 
 
@@ -144,17 +152,21 @@ class Place:
     ends: dict[str, str] = field(default_factory=dict)
     """Where the WAL of each workload ends."""
 
-    def run(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
-        """Runs each statement in a transaction of its own; the rows of the last."""
+    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection each statement of which is a transaction."""
         server = self.server
-        with psycopg.connect(
+        return psycopg.connect(
             host=server.host,
             port=server.port,
             user=server.user,
             password=server.password,
             dbname=database,
             autocommit=True,
-        ) as connection:
+        )
+
+    def run(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs each statement in a transaction of its own; the rows of the last."""
+        with self.connect(database) as connection:
             for statement in statements:
                 cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
