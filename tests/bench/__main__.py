@@ -169,7 +169,7 @@ def pictures(name: str, rows: dict[str, Row], ceiling: bool) -> list[Plot | Bars
     where = name.removesuffix("-ceiling").upper() + (" at the client ceiling" if ceiling else "")
 
     def bars(value: Callable[[Row], float]) -> list[Bar]:
-        return [Bar(row.client.name, value(row), row.client.ours) for row in rows.values()]
+        return [Bar(row.client.name, value(row), row.client.of) for row in rows.values()]
 
     return [
         Bars(
@@ -185,6 +185,7 @@ def pictures(name: str, rows: dict[str, Row], ceiling: bool) -> list[Plot | Bars
             "µs",
             bars(lambda row: row.total.user_us + row.total.system_us),
             log=True,
+            less_is_better=True,
         ),
     ]
 

@@ -33,6 +33,9 @@ class Speed:
     of_peers: float | None
     """Likewise, of the fastest of all peers."""
 
+    of_native: float | None
+    """Likewise, of the library's without a sandbox."""
+
     user_us: float
     """CPU for an event."""
 
@@ -105,6 +108,7 @@ def speed(client: Client, took: dict[tuple[int, str], Took], clients: Sequence[C
         ),
         of_python=beside(client, took, [peer.name for peer in peers if peer.python]),
         of_peers=beside(client, took, [peer.name for peer in peers]),
+        of_native=beside(client, took, [NATIVE]),
         user_us=median(value.user_us for value in own),
         system_us=median(value.system_us for value in own),
     )
@@ -194,12 +198,13 @@ class Bar:
 
     label: str
     value: float
-    ours: bool
+    of: str
+    """Whose, as `Client.of` has it."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Values side by side, the largest first, for whoever draws them."""
+    """Values side by side, for whoever draws them."""
 
     name: str
     """Of its file."""
@@ -208,6 +213,7 @@ class Bars:
     unit: str
     bars: list[Bar]
     log: bool = False
+    less_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,9 +245,7 @@ def promised_library(workload: str, rows: dict[str, Row]) -> list[Figure]:
     title = f"{workload.upper()} {JSON}"
     most = {"w1": 1.0, "w2": 3.5, "w3": 2.7}.get(workload)
     rss_mib = row.peak_rss_mib if row else None
-    native = None
-    if row and NATIVE in rows:
-        native = row.total.rate / rows[NATIVE].total.rate
+    native = 1 / row.total.of_native if row and row.total.of_native else None
     return [
         of(row, "of_peers", f"{title}, time of the fastest of all peers", 1.05, False, "times"),
         of(row, "user_us", f"{title}, user CPU an event", most, False, "µs"),
