@@ -168,7 +168,7 @@ bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each lang
 
 .PHONY: bench-python
 bench-python: bench-build ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.
-	$(BENCH) --python $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
+	$(BENCH) --python --only server,ceiling,conduct,latency $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: python
 python: bootstrap ## The Python package, built and installed in .venv.

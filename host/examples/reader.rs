@@ -130,14 +130,17 @@ async fn many(config: &Config, slots: impl Iterator<Item = &str>, events: usize)
         let mut stream = config.clone().slot(slot).connect().await?;
         let done = done.clone();
         streams.spawn(async move {
-            let mut read = 0;
-            while read < events {
+            let mut left = events;
+            loop {
                 let batch = next(&mut stream).await?;
                 acknowledge(&stream, &batch)?;
-                read += batch.len();
+                if left > 0 {
+                    left = left.saturating_sub(batch.len());
+                    if left == 0 {
+                        done.send(())?;
+                    }
+                }
             }
-            done.send(())?;
-            next(&mut stream).await.map(|_| ())
         });
     }
     tell(&json!({"ready": true}))?;

@@ -27,6 +27,7 @@ from pathlib import Path
 from postgres import Server
 from postgres_programs import ServerError
 
+from bench import latency, scale
 from bench.conduct import Conduct, Effort
 from bench.figures import (
     Bar,
@@ -66,13 +67,52 @@ FULL: Sizes = {
     "w4": (1_000_000, 1_000_000),
 }
 RATES = (100, 1_000, 10_000)
+QUICK_EFFORT = Effort(
+    rounds=2,
+    idle_s=1.0,
+    rates=RATES,
+    rate_s=1.0,
+    memory_events=200_000,
+    stall_s=3.0,
+    quiet_s=5.0,
+    transactions=(1_000, 10_000, 100_000),
+    tables=(10, 100, 1_000),
+    streams=(1, 10, 50),
+)
+USUAL_EFFORT = Effort(
+    rounds=5,
+    idle_s=2.0,
+    rates=RATES,
+    rate_s=4.0,
+    memory_events=1_000_000,
+    stall_s=10.0,
+    quiet_s=30.0,
+    transactions=(*QUICK_EFFORT.transactions, 1_000_000),
+    tables=(*QUICK_EFFORT.tables, 5_000),
+    streams=(*QUICK_EFFORT.streams, 100, 200),
+)
+FULL_EFFORT = Effort(
+    rounds=5,
+    idle_s=5.0,
+    rates=RATES,
+    rate_s=10.0,
+    memory_events=10_000_000,
+    stall_s=60.0,
+    quiet_s=60.0,
+    transactions=(*USUAL_EFFORT.transactions, 10_000_000),
+    tables=(*USUAL_EFFORT.tables, 20_000),
+    streams=USUAL_EFFORT.streams,
+)
 EFFORTS = {
-    "smoke": (SMOKE, Effort(1, 0.5, RATES, 0.5, 100_000, 1.0)),
-    "quick": (QUICK, Effort(2, 1.0, RATES, 1.0, 200_000, 3.0)),
-    "usual": (USUAL, Effort(5, 2.0, RATES, 2.0, 1_000_000, 10.0)),
-    "full": (FULL, Effort(5, 5.0, RATES, 10.0, 10_000_000, 60.0)),
+    "smoke": (SMOKE, dataclasses.replace(QUICK_EFFORT, rounds=1, rate_s=0.5)),
+    "quick": (QUICK, QUICK_EFFORT),
+    "usual": (USUAL, USUAL_EFFORT),
+    "full": (FULL, FULL_EFFORT),
 }
-PARTS = ("server", "ceiling", "conduct")
+SECTIONS = {"latency": latency.section, "scale": scale.section}
+PARTS = ("server", "ceiling", "conduct", *SECTIONS)
+# What reads the workloads.
+READING = {"server", "ceiling", "conduct"}
 # Recorded for the ceiling: their transactions are small, so that every protocol version has the
 # same bytes.
 TAPED = ("w1", "w3")
@@ -303,7 +343,7 @@ def main() -> int:
         print("\n".join(f"- {client.name}: {client.does}" for client in bench.clients))
         for name, reason in programs.left_out.items():
             print(f"\n{name} is left out: {reason}")
-        names = asked.workloads.split(",")
+        names = asked.workloads.split(",") if READING & set(parts) else []
         written = workloads({name: size for name, size in sizes.items() if name in names})
         for workload in written:
             say(f"writing {workload.title}")
@@ -319,6 +359,9 @@ def main() -> int:
             conduct = Conduct(programs, effort, written[0], bench.record(written[0]))
             for part in conduct.parts():
                 bench.take(part.__name__, part)
+        for name, section in SECTIONS.items():
+            if name in parts:
+                bench.take(name, partial(section, programs, effort))
         report = {
             "began": began.isoformat(timespec="minutes"),
             "ended": datetime.now(UTC).isoformat(timespec="minutes"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.figures import Figure, Section, number, percentile, table
 from bench.programs import Programs, relayed
-from bench.workload import SMALL_ROW, Workload
+from bench.workload import Workload
 
 CONDUCT = "bench.clients.conduct"
 SHARES = (0.5, 0.99, 0.999)
@@ -28,6 +28,15 @@ class Effort:
     rate_s: float
     memory_events: int
     stall_s: float
+    quiet_s: float
+    """How long streams are watched that have nothing to read."""
+
+    transactions: tuple[int, ...]
+    """Rows of one."""
+
+    tables: tuple[int, ...]
+    streams: tuple[int, ...]
+    """In one process."""
 
 
 class Conduct:
@@ -43,7 +52,7 @@ class Conduct:
 
     def parts(self) -> list[Callable[[], Section]]:
         """All of them."""
-        return [self.lateness, self.threads, self.latency, self.memory]
+        return [self.lateness, self.threads, self.memory]
 
     def _asked(self, what: str, port: int | None = None) -> dict[str, Any]:
         """One answer of the client, about the workload of small rows."""
@@ -104,56 +113,6 @@ class Conduct:
         self.raw["thread"] = answers
         text = table(head, rows)
         return Section("A busy second thread, Python package", text, figures, [])
-
-    def latency(self) -> Section:
-        """From commit to the loop's body."""
-        self.place.create("pace", self.small.columns)
-        clients = {
-            "this package": ("python", (CONDUCT, "pace", "0")),
-            "psycopg2 typed": ("psycopg2", ("bench.clients.psycopg2_pace",)),
-        }
-        if "psycopg2" not in self.programs.commands:
-            del clients["psycopg2 typed"]
-        rows = []
-        next_id = 1
-        advance = "SELECT pg_replication_slot_advance('base_pace', pg_current_wal_lsn())"
-        for rate in self.effort.rates:
-            took_us: dict[str, list[int]] = {name: [] for name in clients}
-            written: list[float] = []
-            for _ in range(self.effort.rounds):
-                for name, (program, arguments) in clients.items():
-                    events = int(rate * self.effort.rate_s)
-                    # What others were measured with is passed over.
-                    self.place.run("pace", advance)
-                    with (
-                        self.place.slot("pace") as slot,
-                        self.programs.started(program, arguments, "pace", slot, events) as started,
-                    ):
-                        started.ready()
-                        written.append(self._write_paced(next_id, events, rate))
-                        took_us[name] += started.answer()["took_us"]
-                    next_id += events
-            for name, values in took_us.items():
-                shown = [f"{percentile(values, share) / 1000:.2f}" for share in SHARES]
-                rows.append([f"{rate:,} tx/s, {name}", number(median(written)), *shown])
-        self.raw["latency"] = rows
-        head = ["commit to body, ms", "written tx/s", "p50", "p99", "p99.9"]
-        return Section("Latency", table(head, rows), [], [])
-
-    def _write_paced(self, first: int, events: int, rate: int) -> float:
-        """One transaction a row, `rate` a second if the server can; how many it was."""
-        statement = f"""DO $$ DECLARE began timestamptz := clock_timestamp(); ahead_s float8; BEGIN
-            FOR n IN {first} .. {first + events - 1} LOOP
-                INSERT INTO event SELECT {SMALL_ROW};
-                COMMIT;
-                ahead_s := (n - {first} + 1) / {rate}.0
-                    - extract(epoch FROM clock_timestamp() - began);
-                IF ahead_s > 0 THEN PERFORM pg_sleep(ahead_s); END IF;
-            END LOOP; END $$"""
-        clock = "SELECT extract(epoch FROM clock_timestamp())::float8"
-        began = self.place.run("pace", clock)[0][0]
-        ended = self.place.run("pace", statement, clock)[0][0]
-        return events / float(ended - began)
 
     def memory(self) -> Section:
         """While it reads for long, and while nobody reads."""

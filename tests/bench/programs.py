@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -108,10 +109,16 @@ class Started:
     log: Path
 
     def ready(self) -> None:
-        """Waits until it says that it is connected."""
+        """Waits until it says so: that it is connected, or, later, that it has read."""
         assert self.process.stdout is not None
-        if not self.process.stdout.readline():
-            raise ClientError(f"it ended: see {self.log}")
+        patience = threading.Timer(RUN_MAX_S, self.process.kill)
+        patience.start()
+        try:
+            said = self.process.stdout.readline()
+        finally:
+            patience.cancel()
+        if not said:
+            raise ClientError(f"it ended, or was killed after {RUN_MAX_S:.0f} s: see {self.log}")
 
     def answer(self) -> dict[str, Any]:
         """What it says at its end."""

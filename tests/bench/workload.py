@@ -20,6 +20,10 @@ BASE_SLOT = "base_{}"
 # Neither a checkpoint nor a segment that has to be made anew falls into one client's turn.
 SETTINGS = {
     "checkpoint_timeout": "1h",
+    # For the many streams in one process, each of which asks the catalogs, too.
+    "max_connections": "500",
+    "max_replication_slots": "250",
+    "max_wal_senders": "250",
     "max_wal_size": "16GB",
     "shared_buffers": "128MB",
     "wal_sender_timeout": "10min",
@@ -194,6 +198,11 @@ class Place:
             "SELECT pg_logical_emit_message(true, 'bench', 'end')",
             "CHECKPOINT",
         )
+
+    def pass_over(self, database: str) -> None:
+        """Whoever gets a slot from now on does not get what was written before."""
+        base = BASE_SLOT.format(database)
+        self.run(database, f"SELECT pg_replication_slot_advance('{base}', pg_current_wal_lsn())")
 
     @contextmanager
     def slot(self, database: str) -> Iterator[str]:
