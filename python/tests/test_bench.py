@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from conftest import load_postgres
 
 load_postgres()  # the folder bench is in
 figures: Any = importlib.import_module("bench.figures")
+plot: Any = importlib.import_module("bench.plot")
 programs: Any = importlib.import_module("bench.programs")
 roster: Any = importlib.import_module("bench.roster")
 CLIENTS = {client.name: client for client in roster.CLIENTS}
@@ -79,3 +81,24 @@ def test_percentiles() -> None:
 )
 def test_verdicts(measured: float, bound: float, at_least: bool, verdict: str) -> None:
     assert figures.Figure("", measured, bound, at_least, "").verdict == verdict
+
+
+def test_pictures_are_well_formed() -> None:
+    bar = figures.Bar("a < b & c", 2_000_000.0, "host")
+    least = figures.Bar("", 0.001, "peer")
+    points = {"library, p50": [(1.0, 2.0), (1000.0, 0.2)], "library, p99": [(1.0, 2.0)]}
+    for picture in (
+        figures.Bars("", "<title>", "µs", [bar, least], log=True, less_is_better=True),
+        figures.Bars("", "", "", [bar]),
+        figures.Plot("", "", "x", "y", points, log_x=True),
+        figures.Plot("", "", "x", "y", {"one": [(1.0, 1.0)]}, log_y=True),
+    ):
+        drawn = plot.draw(picture)
+        assert ElementTree.fromstring(drawn).attrib["viewBox"]
+        assert "nan" not in drawn
+
+
+def test_numbers_are_to_the_right_and_words_are_not() -> None:
+    rows = [["W1", "≥ 1.50", "pass"], ["W2", "-", "MISSED"]]
+    rule = figures.table(["figure", "promised", ""], rows).splitlines()[1]
+    assert [cell.strip()[-1] for cell in rule.strip("|").split("|")] == ["-", ":", "-"]

@@ -14,21 +14,16 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from postgres import Server
-from postgres_programs import ServerError
-
 from bench import latency, scale
-from bench.conduct import Conduct, Effort
+from bench.conduct import Conduct
+from bench.effort import EFFORTS
 from bench.figures import (
     Bar,
     Bars,
@@ -41,74 +36,12 @@ from bench.figures import (
     rows_table,
     summed_up,
 )
+from bench.machine import commit, machine
 from bench.peers import FOLDER, REPOSITORY, versions
 from bench.programs import ClientError, Programs, Run, relayed
 from bench.roster import CLIENTS, RECVLOGICAL, Client
-from bench.workload import SETTINGS, Place, Workload, workloads
+from bench.workload import Workload, made, workloads
 
-Sizes = dict[str, tuple[int, int]]
-SMOKE: Sizes = {"w1": (60_000, 0), "w3": (20_000, 0)}
-QUICK: Sizes = {
-    "w1": (100_000, 10_000),
-    "w2": (30_000, 6_000),
-    "w3": (20_000, 4_000),
-    "w4": (30_000, 30_000),
-}
-USUAL: Sizes = {
-    "w1": (500_000, 100_000),
-    "w2": (150_000, 45_000),
-    "w3": (100_000, 30_000),
-    "w4": (300_000, 300_000),
-}
-FULL: Sizes = {
-    "w1": (1_000_000, 300_000),
-    "w2": (300_000, 150_000),
-    "w3": (100_000, 100_000),
-    "w4": (1_000_000, 1_000_000),
-}
-RATES = (100, 1_000, 10_000)
-QUICK_EFFORT = Effort(
-    rounds=2,
-    idle_s=1.0,
-    rates=RATES,
-    rate_s=1.0,
-    memory_events=200_000,
-    stall_s=3.0,
-    quiet_s=5.0,
-    transactions=(1_000, 10_000, 100_000),
-    tables=(10, 100, 1_000),
-    streams=(1, 10, 50),
-)
-USUAL_EFFORT = Effort(
-    rounds=5,
-    idle_s=2.0,
-    rates=RATES,
-    rate_s=4.0,
-    memory_events=1_000_000,
-    stall_s=10.0,
-    quiet_s=30.0,
-    transactions=(*QUICK_EFFORT.transactions, 1_000_000),
-    tables=(*QUICK_EFFORT.tables, 5_000),
-    streams=(*QUICK_EFFORT.streams, 100, 200),
-)
-FULL_EFFORT = Effort(
-    rounds=5,
-    idle_s=5.0,
-    rates=RATES,
-    rate_s=10.0,
-    memory_events=10_000_000,
-    stall_s=60.0,
-    quiet_s=60.0,
-    transactions=(*USUAL_EFFORT.transactions, 10_000_000),
-    tables=(*USUAL_EFFORT.tables, 20_000),
-    streams=USUAL_EFFORT.streams,
-)
-EFFORTS = {
-    "smoke": (SMOKE, dataclasses.replace(QUICK_EFFORT, rounds=1, rate_s=0.5)),
-    "quick": (QUICK, QUICK_EFFORT),
-    "usual": (USUAL, USUAL_EFFORT),
-    "full": (FULL, FULL_EFFORT),
-}
 SECTIONS = {"latency": latency.section, "scale": scale.section}
 PARTS = ("server", "ceiling", "conduct", *SECTIONS)
 # What reads the workloads.
@@ -117,8 +50,6 @@ READING = {"server", "ceiling", "conduct"}
 # same bytes.
 TAPED = ("w1", "w3")
 REPORT = FOLDER / "bench.json"
-# The major version that is fetched, as that has TLS.
-VERSION = "18"
 
 
 class Bench:
@@ -139,15 +70,19 @@ class Bench:
         try:
             section = measure()
         except ClientError as error:
-            self.failed(f"{what}: {error}")
+            self.failures.append(f"{what}: {error}")
+            say(self.failures[-1])
             return
         self.sections.append(section)
         print(f"\n## {section.title}\n", section.text, sep="\n", flush=True)
 
-    def failed(self, what: str) -> None:
+    def failed(self, client: Client, what: str, why: str) -> None:
         """Goes on, and says so at the end."""
-        self.failures.append(what)
-        say(what)
+        say(f"{what}: {why}")
+        if client.ours:
+            self.failures.append(f"{what}: {why}")
+        else:
+            self.programs.left_out[what] = why
 
     def turns(self, workload: Workload, where: str, port: int | None = None) -> list[Run]:
         """Every client reads a workload once a round, forwards and backwards by turns."""
@@ -164,8 +99,7 @@ class Bench:
                 try:
                     run = self.programs.read(client, workload, round_, port)
                 except ClientError as error:
-                    failed = self.failed if client.ours else say
-                    failed(f"{client.name}, {workload.name}, {where}: {error}")
+                    self.failed(client, f"{client.name}, {workload.name}, {where}", str(error))
                     continue
                 runs.append(run)
                 say(
@@ -241,54 +175,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def server() -> Iterator[Server]:
-    """With TLS where there is what that needs."""
-    try:
-        running = Server(settings={**SETTINGS, "ssl": "on"}, version=VERSION, files=certificate())
-        running.start()
-    except (OSError, ServerError, subprocess.CalledProcessError) as error:
-        say(f"no TLS: {error}")
-        running = Server(settings=SETTINGS)
-        running.start()
-    try:
-        yield running
-    finally:
-        running.remove()
-
-
-def certificate() -> dict[str, Path]:
-    """A server's, made for this run."""
-    files = {name: FOLDER / name for name in ("server.key", "server.crt")}
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=bench"]
-    command += ["-keyout", str(files["server.key"]), "-out", str(files["server.crt"])]
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    subprocess.run(command, capture_output=True, check=True)
-    return files
-
-
-def machine() -> dict[str, str]:
-    """What it was measured on."""
-    cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "CPU": cpu,
-        "cores": str(os.cpu_count()),
-        "memory": f"{memory_gib:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-    }
-
-
-def commit() -> str:
-    """Of what was measured."""
-    git = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
-    return subprocess.run(git, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-
-
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench", description="This project and its peers")
@@ -334,8 +220,7 @@ def main() -> int:
     parts = asked.only.split(",")
     clients = chosen(asked)
     began = datetime.now(UTC)
-    with server() as running:
-        place = Place(running)
+    with made(FOLDER) as place:
         programs = Programs(place)
         programs.install(clients)
         bench = Bench(programs, clients, effort.rounds)
@@ -355,7 +240,7 @@ def main() -> int:
             for workload in written:
                 if workload.name in TAPED:
                     bench.take(workload.name, partial(bench.ceiling, workload))
-        if "conduct" in parts and written[0].name == "w1":
+        if "conduct" in parts and written and written[0].name == "w1":
             conduct = Conduct(programs, effort, written[0], bench.record(written[0]))
             for part in conduct.parts():
                 bench.take(part.__name__, part)
@@ -382,7 +267,6 @@ def main() -> int:
     print("\n## Beside what is promised\n", figures_table(figures), sep="\n")
     report |= {
         "sections": [dataclasses.asdict(section) for section in bench.sections],
-        "figures": figures_table(figures),
         "runs": [{"where": where, **dataclasses.asdict(run)} for where, run in bench.runs],
     }
     REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.effort import Effort
 from bench.figures import Figure, Section, number, percentile, table
 from bench.programs import Programs, relayed
 from bench.workload import Workload
 
 CONDUCT = "bench.clients.conduct"
 SHARES = (0.5, 0.99, 0.999)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long and how often."""
-
-    rounds: int
-    idle_s: float
-    rates: tuple[int, ...]
-    """Transactions a second."""
-
-    rate_s: float
-    memory_events: int
-    stall_s: float
-    quiet_s: float
-    """How long streams are watched that have nothing to read."""
-
-    transactions: tuple[int, ...]
-    """Rows of one."""
-
-    tables: tuple[int, ...]
-    streams: tuple[int, ...]
-    """In one process."""
 
 
 class Conduct:

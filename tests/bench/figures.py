@@ -309,17 +309,26 @@ def number(value: float | None) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown that can be read as it is."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [i > 0 and not any(map(is_text, column[1:])) for i, column in enumerate(columns)]
+    rule = [
+        "-" * (width - 1) + (":" if to else "-") for width, to in zip(widths, right, strict=True)
+    ]
     return "\n".join(
         "| "
         + " | ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.rjust(width) if to else cell.ljust(width)
+            for cell, width, to in zip(line, widths, right, strict=True)
         )
         + " |"
-        for line in lines
+        for line in (head, rule, *rows)
     )
+
+
+def is_text(cell: str) -> bool:
+    """Whether it is words, and no number with a unit at most."""
+    return len(cell) > 1 and not any(letter.isdigit() for letter in cell[:3])
 
 
 def rows_table(rows: dict[str, Row]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from bench.conduct import Effort
+from bench.effort import Effort
 from bench.figures import Figure, Plot, Section, number, percentile, table
 from bench.programs import Programs
 from bench.workload import SMALL, SMALL_ROW, Place

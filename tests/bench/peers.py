@@ -124,7 +124,6 @@ def versions() -> dict[str, str]:
     of_module = (SOURCES / "go" / "go.mod").read_text(encoding="utf-8")
     return {
         "psycopg2": PSYCOPG2.partition("==")[2],
-        "pgoutput-decoder 0.1.0": OLD_WHEEL.partition("==")[2],
         "pg_walstream": found(r'name = "pg_walstream"\nversion = "(.*)"', of_crate),
         "pglogrepl": found(r"pglogrepl (\S+)", of_module),
         "Debezium": DEBEZIUM_WHEEL.partition("==")[2].rpartition(".")[0] + ".Final",

@@ -13,7 +13,6 @@ LABELS = 210
 RIGHT = 90
 BAR = 18
 TOP = 74
-LINES_HEIGHT = 400
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 15px; font-weight: 600 }
@@ -34,6 +33,7 @@ text { fill: #f0f6fc } .faint { fill: #9198a1 } .grid { stroke: #3d444d }
 .s4 { stroke: #db61a2; fill: #db61a2 } .s5 { stroke: #9198a1; fill: #9198a1 } }
 """
 SERIES = 6
+DASHES = ("none", "9 4", "4 4", "1 4")
 WHOSE = {"host": "this project, Rust", "python": "this project, Python", "peer": "peers"}
 
 
@@ -71,34 +71,42 @@ def bars(plot: Bars) -> str:
 def lines(plot: Plot) -> str:
     """Lines over a common axis, with their points."""
     points = [point for line_ in plot.lines.values() for point in line_]
-    height = LINES_HEIGHT
-    left, bottom = 70, height - 46
-    across = Axis([x for x, _ in points], plot.log_x, left, WIDTH - 30)
-    up = Axis([y for _, y in points], plot.log_y, bottom, TOP + 14, from_zero=not plot.log_y)
+    # As many to a row of the legend as their names leave room for.
+    step = 34 + 7 * max(map(len, plot.lines))
+    per_row = max((WIDTH - 24) // step, 1)
+    top = 62 + 18 * ((len(plot.lines) - 1) // per_row)
+    left, right, bottom = 70, WIDTH - 30, top + 290
+    across = Axis([x for x, _ in points], plot.log_x, left, right)
+    up = Axis([y for _, y in points], plot.log_y, bottom, top + 14, from_zero=not plot.log_y)
     parts = [text(12, 22, plot.title, "title")]
     for tick in across.ticks:
-        parts.append(line(across.at(tick), TOP + 14, across.at(tick), bottom))
+        parts.append(line(across.at(tick), top + 14, across.at(tick), bottom))
         parts.append(text(across.at(tick), bottom + 16, short(tick), "faint", "middle"))
     for tick in up.ticks:
-        parts.append(line(left, up.at(tick), WIDTH - 30, up.at(tick)))
+        parts.append(line(left, up.at(tick), right, up.at(tick)))
         parts.append(text(left - 6, up.at(tick) + 4, short(tick), "faint", "end"))
-    parts.append(text((left + WIDTH - 30) / 2, height - 10, plot.x, "", "middle"))
-    parts.append(text(12, TOP + 2, plot.y))
-    x = 12.0
+    parts.append(text((left + right) / 2, bottom + 36, plot.x, "", "middle"))
+    parts.append(text(12, top + 2, plot.y))
+    # What is of one thing, by what is before the comma, has its colour, and dashes of its own.
+    things: dict[str, int] = {}
     for index, (name, points) in enumerate(plot.lines.items()):
-        series = f"s{index % SERIES}"
-        # Colours come again, dashed.
-        dashes = ' stroke-dasharray="5 4"' if index >= SERIES else ""
+        thing = name.partition(", ")[0]
+        of_it = things[thing] = things.get(thing, -1) + 1
+        series = f"s{list(things).index(thing) % SERIES}"
+        dashes = f' stroke-dasharray="{DASHES[of_it % len(DASHES)]}"'
         placed = [(across.at(px), up.at(py)) for px, py in points]
         joined = " ".join(f"{px:.1f},{py:.1f}" for px, py in placed)
         parts.append(f'<polyline class="{series}" points="{joined}"{dashes}/>')
-        parts += [
-            f'<circle class="{series}" cx="{px:.1f}" cy="{py:.1f}" r="3"/>' for px, py in placed
-        ]
-        parts.append(f'<circle class="{series}" cx="{x + 4:.1f}" cy="36" r="4"/>')
-        parts.append(text(x + 12, 40, name))
-        x += 30 + 7 * len(name)
-    return document(height, plot.title, parts)
+        parts += [dot(series, px, py, 3) for px, py in placed]
+        x, y = 12 + step * (index % per_row), 36 + 18 * (index // per_row)
+        parts.append(f'<polyline class="{series}" points="{x},{y} {x + 18},{y}"{dashes}/>')
+        parts.append(text(x + 23, y + 4, name))
+    return document(bottom + 46, plot.title, parts)
+
+
+def dot(series: str, x: float, y: float, radius: float) -> str:
+    """A point."""
+    return f'<circle class="{series}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>'
 
 
 class Axis:

@@ -160,12 +160,16 @@ class Programs:
             "command": [str(RELEASE / "pgoutput-decoder")],
             "pg_recvlogical": [str(installed_programs() / "pg_recvlogical")],
         }
+        for program in wanted & {"reader", "command"}:
+            if not Path(self.commands[program][0]).exists():
+                raise SystemExit(f"{self.commands[program][0]} is not built: make bench-build")
         for client in clients:
             if client.program not in self.commands and client.name not in self.left_out:
                 self._have(client.program, makers, clients)
             if client.tls and self.place.server.settings.get("ssl") != "on":
                 self.left_out[client.name] = "there is no server with TLS here"
-        self._filter()
+        use = {"file": str(PLUGIN), "config": FILTERED}
+        (FOLDER / "filter.json").write_text(json.dumps(use), encoding="utf-8")
 
     def _have(self, program: str, makers: dict[str, Any], clients: Sequence[Client]) -> None:
         try:
@@ -174,11 +178,6 @@ class Programs:
             for client in clients:
                 if client.program == program:
                     self.left_out[client.name] = str(error)
-
-    def _filter(self) -> None:
-        """How the rows with a plugin use it."""
-        use = {"file": str(PLUGIN), "config": FILTERED}
-        (FOLDER / "filter.json").write_text(json.dumps(use), encoding="utf-8")
 
     def python_version(self) -> str:
         """The interpreter's, for the report."""

@@ -9,7 +9,7 @@ import json
 import shutil
 from typing import Any
 
-from bench.figures import Bar, Bars, Plot, table
+from bench.figures import Bar, Bars, Figure, Plot, figures_table, middle, number, table
 from bench.peers import FOLDER, REPOSITORY
 from bench.plot import draw
 
@@ -49,31 +49,57 @@ from that file. The clients are in [tests/bench/clients](tests/bench/clients) an
 
 def publish(report: dict[str, Any]) -> None:
     """Writes page and pictures."""
+    figures = [Figure(**figure) for section in report["sections"] for figure in section["figures"]]
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir(parents=True)
     parts = [
         "# Benchmarks",
         INTRODUCTION,
         table(["", ""], provenance(report)),
-        "## Beside what is promised",
-        f"{report['figures']}\n\n*MISSED* is what this run measured, and stays here.",
+        "## At a glance",
+        kept(figures),
+        overview(report),
         "## Who reads",
         clients(report["clients"]),
+        "\n".join(f"- {name} is left out: {why}" for name, why in report["left_out"].items()),
+        COLUMNS,
     ]
-    if report["left_out"]:
-        reasons = [f"- {name} is left out: {why}." for name, why in report["left_out"].items()]
-        parts.append("\n".join(reasons))
-    parts.append(COLUMNS)
-    told = False
     for section in report["sections"]:
         parts.append(f"## {section['title']}")
-        if "ceiling" in section["title"] and not told:
+        if "ceiling" in section["title"]:
             parts.append(CEILING)
-            told = True
         parts += [picture(plot) for plot in section["plots"]]
         parts.append(section["text"].strip())
-    parts += ["## How to run it", HOW]
-    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    parts += ["## Beside what is promised", figures_table(figures), "## How to run it", HOW]
+    PAGE.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def kept(figures: list[Figure]) -> str:
+    """How many promises this run kept."""
+    verdicts = [figure.verdict for figure in figures]
+    kept, missed = verdicts.count("pass"), verdicts.count("MISSED")
+    return (
+        f"Of {kept + missed} promises this run kept {kept}; each is"
+        " [below](#beside-what-is-promised). Events a second, medians, server and client on one"
+        " machine:"
+    )
+
+
+def overview(report: dict[str, Any]) -> str:
+    """Everybody's speed, workload by workload."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    for run in report["runs"]:
+        where = run["workload"].upper() + (" ceiling" if run["where"] == "ceiling" else "")
+        rate = run["total"]["events"] / run["total"]["wall_s"]
+        rates.setdefault((run["client"], where), []).append(rate)
+    columns = sorted({where for _, where in rates}, key=lambda where: (len(where), where))
+    rows = []
+    for client in report["clients"]:
+        name = client["name"]
+        medians = [middle(rates.get((name, where), [])) for where in columns]
+        if any(medians):
+            rows.append([name, client["makes"], *map(number, medians)])
+    return table(["client", "makes", *columns], rows)
 
 
 def provenance(report: dict[str, Any]) -> list[list[str]]:

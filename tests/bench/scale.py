@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.clients.meter import PUBLICATION, memory_mib
-from bench.conduct import Effort
+from bench.effort import Effort
 from bench.figures import Bars, Figure, Plot, Section, number, table
 from bench.programs import Programs
 from bench.workload import SMALL, SMALL_ROW

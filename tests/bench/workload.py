@@ -6,13 +6,17 @@ A base slot is made before a workload is written, and every client reads a copy 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from postgres import Server
+from postgres_programs import ServerError
 
 from bench.clients.meter import PUBLICATION
 
@@ -28,6 +32,8 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "wal_sender_timeout": "10min",
 }
+# The major version that is fetched, as that has TLS.
+VERSION = "18"
 SMALL = """id bigint PRIMARY KEY, name text, amount numeric(12,2), active bool,
     created timestamptz, note text"""
 MIXED = """id bigint PRIMARY KEY, doc jsonb, tags text[], name text, amount numeric(12,2),
@@ -220,6 +226,34 @@ class Place:
                 f" WHERE slot_name = '{name}' AND active",
                 f"SELECT pg_drop_replication_slot('{name}')",
             )
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[Place]:
+    """A server, with TLS where there is what that needs."""
+    try:
+        running = Server(
+            settings={**SETTINGS, "ssl": "on"}, version=VERSION, files=certificate(folder)
+        )
+        running.start()
+    except (OSError, ServerError, subprocess.CalledProcessError) as error:
+        print(f"no TLS: {error}", file=sys.stderr)
+        running = Server(settings=SETTINGS)
+        running.start()
+    try:
+        yield Place(running)
+    finally:
+        running.remove()
+
+
+def certificate(folder: Path) -> dict[str, Path]:
+    """A server's, made for this run."""
+    files = {name: folder / name for name in ("server.key", "server.crt")}
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=bench"]
+    command += ["-keyout", str(files["server.key"]), "-out", str(files["server.crt"])]
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, capture_output=True, check=True)
+    return files
 
 
 _numbers = itertools.count(1)
