@@ -56,7 +56,9 @@ async fn read(mode: &str) -> Result<()> {
                 black_box(json.as_slice());
             }
             if let EventType::Commit { end_lsn, .. } = event.event_type {
-                stream.shared_lsn_feedback.update_applied_lsn(end_lsn.value());
+                stream
+                    .shared_lsn_feedback
+                    .update_applied_lsn(end_lsn.value());
             }
             black_box(&event);
             is_change
