@@ -63,7 +63,7 @@ def section(programs: Programs, effort: Effort) -> Section:
             took_ms = [percentile(values, share) / 1000 for share in SHARES]
             if name == LIBRARY:
                 bound = ALONE_MS_MAX if rate <= ALONE_MAX else None
-                title = f"{name}, half of the changes at {rate:,} tx/s are there after"
+                title = f"{name}, p50 from commit at {rate:,} tx/s"
                 figures.append(Figure(title, took_ms[0], bound, False, "ms"))
             shown = [f"{value:.2f}" for value in took_ms]
             of = [number(median(written[name])), f"{len(values):,}"]

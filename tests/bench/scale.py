@@ -43,7 +43,8 @@ there when it connects, so it is read as fast as the server sends.
 
 {widths}
 
-A row of text is once in the server's message, once in the decoder's memory and once in the event.
+A wide row is in several places at once: as it came, in the decoder's memory, as an event; and while
+one is read, the next is there already.
 
 {transactions}
 
@@ -52,7 +53,7 @@ it.
 
 {tables}
 
-One row in each table, so every one is looked up in the catalogs.
+One row in each table, of six columns: every one is looked up in the catalogs, and remembered.
 
 {streams}
 
@@ -178,10 +179,10 @@ class Scale:
             cells = [number(connected), *sizes[count].cells(), number(each), number(more)]
             rows.append([f"{count}", *cells, f"{idle:.3f}", f"{threads}", number(took_s)])
             if count in (1, STREAMS_MANY):
-                name = f"idle CPU of {count} stream{'s' if count > 1 else ''}, each"
+                name = "idle CPU of a stream" + (f", each of {count}" if count > 1 else "")
                 self.figures.append(Figure(name, idle, IDLE_PERCENT_MAX, False, "%"))
             if count == STREAMS_MANY:
-                name = f"peak RSS of {count} streams, each"
+                name = f"peak RSS of a stream, each of {count}"
                 self.figures.append(Figure(name, each, STREAM_MIB_MAX, False, "MiB"))
         self.plot("rss-streams", "Memory beside the number of streams", "streams", sizes)
         head = ["streams", "connected RSS, MiB", *SIZES, "peak each", "each further"]
