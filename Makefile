@@ -156,7 +156,7 @@ bench-quick: bench-build ## Nanoseconds an event, native and sandboxed; then our
 	$(BENCH) --smoke --only server,ceiling
 
 .PHONY: bench-build
-bench-build: python
+bench-build: python ## What the benchmarks run: the package, the library, the command and a client in Rust.
 	$(CARGO) build --locked --release $(HOSTS) --lib --bins --example boundary --example reader
 
 .PHONY: bench-plugins
