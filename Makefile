@@ -17,6 +17,7 @@ GUESTS := target/component/wasm32-unknown-unknown/component
 # The component's shell compiles for wasm alone. Clippy links nothing, so it may look at it here.
 AS_WASM := --cfg 'target_family="wasm"' --allow explicit_builtin_cfgs_in_flags
 MEASURED := --rcfile=python/pyproject.toml
+BENCH := PYTHONPATH=tests $(PYTHON) -m bench
 SOURCES := python tests examples hosts scripts/budget scripts/component scripts/fuzz scripts/mutants scripts/smoke scripts/wheel
 
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -44,7 +45,7 @@ example: python ## NAME=search_index, or another of examples/, beside a throw-aw
 	@scripts/postgres run -- $(PYTHON) tests/example.py $(NAME)
 
 .PHONY: check
-check: lint test ## What CI runs, besides `make budget`.
+check: lint test bench-quick budget ## Exactly what CI runs.
 
 .PHONY: test
 test: bootstrap test-decoder test-host test-python ## All tests that every change must pass.
@@ -144,9 +145,19 @@ chaos: bootstrap ## RUNS (20) histories with kills, cuts and crashes, checked. S
 vectors: bootstrap ## The score against Debezium's own output.
 	@$(CARGO) test --quiet --locked --release $(HOSTS) --test vectors -- --score
 
+.PHONY: bench
+bench: bench-build ## This project and its peers, an hour: tables, BENCHMARKS.md, docs/bench. FULL=1; ROUNDS=5.
+	$(BENCH) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
+	PYTHONPATH=tests $(PYTHON) -m bench.report
+
 .PHONY: bench-quick
-bench-quick: bootstrap ## Nanoseconds an event, native and sandboxed side by side.
-	$(CARGO) run --locked --release --example boundary
+bench-quick: bench-build ## Nanoseconds an event, native and sandboxed; then our clients on little. CI runs it.
+	target/release/examples/boundary
+	$(BENCH) --smoke --only server,ceiling
+
+.PHONY: bench-build
+bench-build: python ## What the benchmarks run: the package, the library, the command and a client in Rust.
+	$(CARGO) build --locked --release $(HOSTS) --lib --bins --example boundary --example reader
 
 .PHONY: bench-micro
 bench-micro: python ## Messages, types, strings, calls, Python's objects, each for itself. FILTER=values.
@@ -167,8 +178,8 @@ bench-plugins: bootstrap ## Nanoseconds an event that plugins cost, in each lang
 	scripts/postgres run -- $(CARGO) run --locked --release --example plugged -- $(GUESTS)/soft_deletes.wasm
 
 .PHONY: bench-python
-bench-python: python ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.
-	PYTHONPATH=tests $(PYTHON) -m bench $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench-python: bench-build ## The Python package and its peers, half an hour. QUICK=1 minutes, FULL=1 10 M events; ROUNDS=5.
+	$(BENCH) --python --only server,ceiling,conduct,latency $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: python
 python: bootstrap ## The Python package, built and installed in .venv.

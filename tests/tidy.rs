@@ -97,10 +97,15 @@ fn dependencies_point_inward() {
 #[test]
 fn every_crate_has_the_lints_of_the_workspace() {
     for (path, text) in texts(&["toml"]) {
-        // Plugins are crates of their own, which users copy.
-        let folders = ["examples", "host/templates", "tests/plugins"];
-        let is_plugin = folders.iter().any(|folder| path.starts_with(folder));
-        if path.ends_with("Cargo.toml") && text.contains("[package]") && !is_plugin {
+        // Plugins, which users copy, and peers are crates of their own.
+        let folders = [
+            "examples",
+            "host/templates",
+            "tests/bench/clients",
+            "tests/plugins",
+        ];
+        let is_apart = folders.iter().any(|folder| path.starts_with(folder));
+        if path.ends_with("Cargo.toml") && text.contains("[package]") && !is_apart {
             assert!(
                 text.contains("[lints]\nworkspace = true"),
                 "{}",

@@ -1,10 +1,11 @@
-"""The command line: python -m bench [--quick|--full] [--rounds N] [--workloads w1,w3] [--only …].
+"""The command line: python -m bench [--smoke|--quick|--full] [--python] [--only part,part] …
 
 Every client reads the same WAL of a throw-away server, in rounds, by turns, each in a process of
-its own and all in the same interpreter; then a recording of it from a relay (the client ceiling);
-then this package's reader is watched in its process. Prints tables as Markdown, each figure beside
-what is promised, and writes all runs to target/bench/python.json. The exit code is 0 whatever the
-figures are: they depend on the machine, and on who else uses it.
+its own; then a recording of it from a relay (the client ceiling); then it is looked at what ours
+do to their process, how late events come, and what grows with what. Prints Markdown, each figure
+beside what is promised, and writes all of it to target/bench/bench.json, of which
+`python -m bench.report` makes BENCHMARKS.md. What the figures are does not change the exit code:
+they depend on the machine, and on who else uses it. A client of ours that fails does.
 """
 
 from __future__ import annotations
@@ -13,77 +14,92 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from postgres import Server
-
-from bench.conduct import Conduct, Effort, show
+from bench import latency, scale
+from bench.conduct import Conduct
+from bench.effort import EFFORTS
 from bench.figures import (
-    Figure,
+    Bar,
+    Bars,
+    Plot,
+    Row,
+    Section,
     figures_table,
     promised,
     promised_ceiling,
     rows_table,
     summed_up,
 )
-from bench.programs import FOLDER, Client, ClientError, Programs, Run, relayed
-from bench.workload import SETTINGS, Place, Workload, workloads
+from bench.machine import commit, machine
+from bench.peers import FOLDER, REPOSITORY, versions
+from bench.programs import ClientError, Programs, Run, relayed
+from bench.roster import CLIENTS, RECVLOGICAL, Client
+from bench.workload import Workload, made, workloads
 
-Sizes = dict[str, tuple[int, int]]
-QUICK: Sizes = {
-    "w1": (100_000, 10_000),
-    "w2": (30_000, 6_000),
-    "w3": (20_000, 4_000),
-    "w4": (30_000, 30_000),
-}
-USUAL: Sizes = {
-    "w1": (500_000, 100_000),
-    "w2": (150_000, 45_000),
-    "w3": (100_000, 30_000),
-    "w4": (300_000, 300_000),
-}
-FULL: Sizes = {
-    "w1": (1_000_000, 300_000),
-    "w2": (300_000, 150_000),
-    "w3": (100_000, 100_000),
-    "w4": (1_000_000, 1_000_000),
-}
-QUICK_EFFORT = Effort(2, 1.0, (100, 1_000, 10_000), 1.0, 200_000, 3.0)
-USUAL_EFFORT = Effort(5, 2.0, (100, 1_000, 10_000), 2.0, 1_000_000, 10.0)
-FULL_EFFORT = Effort(5, 5.0, (100, 1_000, 10_000), 10.0, 10_000_000, 60.0)
+SECTIONS = {"latency": latency.section, "scale": scale.section}
+PARTS = ("server", "ceiling", "conduct", *SECTIONS)
+# What reads the workloads.
+READING = {"server", "ceiling", "conduct"}
 # Recorded for the ceiling: their transactions are small, so that every protocol version has the
 # same bytes.
 TAPED = ("w1", "w3")
+REPORT = FOLDER / "bench.json"
 
 
 class Bench:
     """All of it, in order."""
 
-    def __init__(self, programs: Programs, chosen: Sequence[Workload], rounds: int) -> None:
+    def __init__(self, programs: Programs, clients: Sequence[Client], rounds: int) -> None:
         self.programs = programs
         self.place = programs.place
-        self.workloads = chosen
+        self.clients = [c for c in clients if c.name not in programs.left_out]
         self.rounds = rounds
         self.runs: list[tuple[str, Run]] = []
-        self.figures: list[Figure] = []
+        self.sections: list[Section] = []
+        self.failures: list[str] = []
+        """What of ours did not do its work."""
 
-    def turns(
-        self, workload: Workload, clients: Sequence[Client], where: str, port: int | None = None
-    ) -> list[Run]:
+    def take(self, what: str, measure: Callable[[], Section]) -> None:
+        """Measures something of ours, and shows it."""
+        try:
+            section = measure()
+        except ClientError as error:
+            self.failures.append(f"{what}: {error}")
+            say(self.failures[-1])
+            return
+        self.sections.append(section)
+        print(f"\n## {section.title}\n", section.text, sep="\n", flush=True)
+
+    def failed(self, client: Client, what: str, why: str) -> None:
+        """Goes on, and says so at the end."""
+        say(f"{what}: {why}")
+        if client.ours:
+            self.failures.append(f"{what}: {why}")
+        else:
+            self.programs.left_out[what] = why
+
+    def turns(self, workload: Workload, where: str, port: int | None = None) -> list[Run]:
         """Every client reads a workload once a round, forwards and backwards by turns."""
+        clients = [
+            client
+            for client in self.clients
+            if workload.name in client.workloads and (port is None or client.ceiling)
+        ]
         runs = []
         for round_ in range(self.rounds):
             for client in clients[:: 1 if round_ % 2 == 0 else -1]:
+                if client.once and round_ > 0:
+                    continue
                 try:
                     run = self.programs.read(client, workload, round_, port)
                 except ClientError as error:
-                    say(f"{client.name}, {workload.name}, {where}: left out: {error}")
+                    self.failed(client, f"{client.name}, {workload.name}, {where}", str(error))
                     continue
                 runs.append(run)
                 say(
@@ -93,26 +109,23 @@ class Bench:
         self.runs += [(where, run) for run in runs]
         return runs
 
-    def server(self) -> None:
+    def server(self, workload: Workload) -> Section:
         """Reading from the server."""
-        clients = self.programs.clients()
-        for workload in self.workloads:
-            runs = self.turns(workload, clients, "server")
-            rows = summed_up(runs, clients)
-            show(workload.title, rows_table(rows), loads(runs))
-            self.figures += promised(workload.name, rows)
+        runs = self.turns(workload, "server")
+        rows = summed_up(runs, self.clients)
+        text = f"{rows_table(rows)}\n\n{loads(runs)}"
+        figures = promised(workload.name, rows)
+        return Section(workload.title, text, figures, pictures(workload.name, rows, False))
 
-    def ceiling(self) -> None:
+    def ceiling(self, workload: Workload) -> Section:
         """Reading from a relay."""
-        clients = [client for client in self.programs.clients() if client.ceiling]
-        for workload in self.workloads:
-            if workload.name not in TAPED:
-                continue
-            with relayed(self.place, self.record(workload), "--replay") as port:
-                runs = self.turns(workload, clients, "ceiling", port)
-            rows = summed_up(runs, clients)
-            show(f"{workload.name.upper()} at the client ceiling", rows_table(rows), loads(runs))
-            self.figures += promised_ceiling(workload.name, rows)
+        with relayed(self.place, self.record(workload), "--replay") as port:
+            runs = self.turns(workload, "ceiling", port)
+        rows = summed_up(runs, self.clients)
+        title = f"{workload.name.upper()} at the client ceiling"
+        text = f"{rows_table(rows)}\n\n{loads(runs)}"
+        figures = promised_ceiling(workload.name, rows)
+        return Section(title, text, figures, pictures(f"{workload.name}-ceiling", rows, True))
 
     def record(self, workload: Workload) -> Path:
         """A workload as it comes over the wire."""
@@ -125,10 +138,36 @@ class Bench:
         return tape
 
 
+def pictures(name: str, rows: dict[str, Row], ceiling: bool) -> list[Plot | Bars]:
+    """Of a table: speed, and what it costs the client."""
+    where = name.removesuffix("-ceiling").upper() + (" at the client ceiling" if ceiling else "")
+
+    def bars(value: Callable[[Row], float]) -> list[Bar]:
+        return [Bar(row.client.name, value(row), row.client.of) for row in rows.values()]
+
+    return [
+        Bars(
+            f"{name}-speed",
+            f"{where}: events a second",
+            "events/s",
+            bars(lambda row: row.total.rate),
+            log=ceiling,
+        ),
+        Bars(
+            f"{name}-cpu",
+            f"{where}: the client's CPU an event, µs, user and system",
+            "µs",
+            bars(lambda row: row.total.user_us + row.total.system_us),
+            log=True,
+            less_is_better=True,
+        ),
+    ]
+
+
 def loads(runs: Sequence[Run]) -> str:
     """What the machine did meanwhile."""
     values = [run.load for run in runs] or [os.getloadavg()[0]]
-    return f"\nLoad average {min(values):.1f} to {max(values):.1f} on {os.cpu_count()} cores."
+    return f"Load average {min(values):.1f} to {max(values):.1f} on {os.cpu_count()} cores."
 
 
 def say(text: str) -> None:
@@ -138,69 +177,104 @@ def say(text: str) -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench", description="The Python package and its peers")
+    parser = argparse.ArgumentParser(prog="bench", description="This project and its peers")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="some minutes")
-    size.add_argument("--full", action="store_true", help="10 M events, an hour or more")
-    parser.add_argument("--rounds", type=int, help="5 if not given, or 2 with --quick")
+    for effort, says in (
+        ("smoke", "our clients on little, to see that all of this works"),
+        ("quick", "some minutes"),
+        ("full", "10 M events, hours"),
+    ):
+        size.add_argument(
+            f"--{effort}", dest="effort", action="store_const", const=effort, help=says
+        )
+    parser.set_defaults(effort="usual")
+    parser.add_argument("--python", action="store_true", help="clients in Python alone")
+    parser.add_argument("--rounds", type=int, help="5 if not given, fewer with --quick")
     parser.add_argument("--workloads", default="w1,w2,w3,w4", help="of w1, w2, w3 and w4")
-    parser.add_argument("--only", choices=["server", "ceiling", "conduct"], help="a part")
-    return parser.parse_args()
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    asked = parser.parse_args()
+    unknown = set(asked.only.split(",")) - set(PARTS)
+    if unknown:
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
+    return asked
 
 
-def main() -> None:
+def chosen(asked: argparse.Namespace) -> list[Client]:
+    """The clients that were asked for."""
+    return [
+        client
+        for client in CLIENTS
+        if (not asked.python or client.python or client.name == RECVLOGICAL)
+        and (asked.effort != "smoke" or client.quick)
+    ]
+
+
+def main() -> int:
     """Runs what was asked for."""
     asked = parse()
     # As Ctrl-C does, ends the server and the client at work, too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    sizes, effort = (
-        (QUICK, QUICK_EFFORT)
-        if asked.quick
-        else (FULL, FULL_EFFORT)
-        if asked.full
-        else (USUAL, USUAL_EFFORT)
-    )
+    sizes, effort = EFFORTS[asked.effort]
     if asked.rounds:
         effort = dataclasses.replace(effort, rounds=asked.rounds)
-    names = asked.workloads.split(",")
-    with Server(settings=SETTINGS) as server:
-        place = Place(server)
+    parts = asked.only.split(",")
+    clients = chosen(asked)
+    began = datetime.now(UTC)
+    with made(FOLDER) as place:
         programs = Programs(place)
-        programs.install()
-        python = programs.version()
-        began = datetime.now(UTC)
-        print(f"# The Python package and its peers\n\n{began:%Y-%m-%d %H:%M} UTC, {python}")
-        print(f"{platform.machine()}, {os.cpu_count()} cores, {effort.rounds} rounds\n")
-        print("\n".join(f"- {client.name}: {client.does}" for client in programs.clients()))
+        programs.install(clients)
+        bench = Bench(programs, clients, effort.rounds)
+        print(f"# This project and its peers\n\n{began:%Y-%m-%d %H:%M} UTC\n")
+        print("\n".join(f"- {client.name}: {client.does}" for client in bench.clients))
         for name, reason in programs.left_out.items():
             print(f"\n{name} is left out: {reason}")
-        chosen = [workload for workload in workloads(sizes) if workload.name in names]
-        for workload in chosen:
+        names = asked.workloads.split(",") if READING & set(parts) else []
+        written = workloads({name: size for name, size in sizes.items() if name in names})
+        for workload in written:
             say(f"writing {workload.title}")
             place.write(workload)
-        bench = Bench(programs, chosen, effort.rounds)
-        raw: dict[str, Any] = {}
-        if asked.only in (None, "server"):
-            bench.server()
-        if asked.only in (None, "ceiling"):
-            bench.ceiling()
-        if asked.only in (None, "conduct") and "w1" in names:
-            small = chosen[0]
-            conduct = Conduct(programs, effort, small, bench.record(small))
-            bench.figures += conduct.measure()
-            raw = conduct.raw
-    show("Beside what is promised", figures_table(bench.figures))
-    report = {
-        "began": began.isoformat(),
-        "machine": [platform.machine(), os.cpu_count(), python],
-        "figures": [dataclasses.asdict(f) | {"verdict": f.verdict} for f in bench.figures],
+        if "server" in parts:
+            for workload in written:
+                bench.take(workload.name, partial(bench.server, workload))
+        if "ceiling" in parts:
+            for workload in written:
+                if workload.name in TAPED:
+                    bench.take(workload.name, partial(bench.ceiling, workload))
+        if "conduct" in parts and written and written[0].name == "w1":
+            conduct = Conduct(programs, effort, written[0], bench.record(written[0]))
+            for part in conduct.parts():
+                bench.take(part.__name__, part)
+        for name, section in SECTIONS.items():
+            if name in parts:
+                bench.take(name, partial(section, programs, effort))
+        report = {
+            "began": began.isoformat(timespec="minutes"),
+            "ended": datetime.now(UTC).isoformat(timespec="minutes"),
+            "command": "python -m bench " + " ".join(sys.argv[1:]),
+            "commit": commit(),
+            "machine": machine(),
+            "versions": {
+                "PostgreSQL": place.run("postgres", "SHOW server_version")[0][0],
+                "Python": programs.python_version().removeprefix("Python "),
+                **versions(),
+            },
+            "rounds": effort.rounds,
+            "clients": [dataclasses.asdict(client) for client in bench.clients],
+            "left_out": programs.left_out,
+            "failures": bench.failures,
+        }
+    figures = [figure for section in bench.sections for figure in section.figures]
+    print("\n## Beside what is promised\n", figures_table(figures), sep="\n")
+    report |= {
+        "sections": [dataclasses.asdict(section) for section in bench.sections],
         "runs": [{"where": where, **dataclasses.asdict(run)} for where, run in bench.runs],
-        "conduct": raw,
     }
-    path = FOLDER / "python.json"
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nEvery run is in {path.relative_to(FOLDER.parents[1])}.")
+    REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\nEvery run is in {REPORT.relative_to(REPOSITORY)}.")
+    for failure in bench.failures:
+        say(f"failed: {failure}")
+    return 1 if bench.failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

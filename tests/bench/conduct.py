@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.figures import Figure, number, percentile, table
-from bench.programs import OURS, ClientError, Programs, relayed
-from bench.workload import SMALL_ROW, Workload
+from bench.effort import Effort
+from bench.figures import Figure, Section, number, percentile, table
+from bench.programs import Programs, relayed
+from bench.workload import Workload
 
 CONDUCT = "bench.clients.conduct"
 SHARES = (0.5, 0.99, 0.999)
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How long and how often."""
-
-    rounds: int
-    idle_s: float
-    rates: tuple[int, ...]
-    """Transactions a second."""
-
-    rate_s: float
-    memory_events: int
-    stall_s: float
-
-
 class Conduct:
-    """The measurements, each of which prints a table and returns its figures."""
+    """The measurements."""
 
     def __init__(self, programs: Programs, effort: Effort, small: Workload, tape: Path) -> None:
         self.programs = programs
@@ -41,15 +28,9 @@ class Conduct:
         self.tape = tape
         self.raw: dict[str, Any] = {}
 
-    def measure(self) -> list[Figure]:
+    def parts(self) -> list[Callable[[], Section]]:
         """All of them."""
-        figures = []
-        for measurement in (self.lateness, self.threads, self.latency, self.memory):
-            try:
-                figures += measurement()
-            except ClientError as error:
-                print(f"\n{measurement.__name__} is left out: {error}", flush=True)
-        return figures
+        return [self.lateness, self.threads, self.memory]
 
     def _asked(self, what: str, port: int | None = None) -> dict[str, Any]:
         """One answer of the client, about the workload of small rows."""
@@ -57,7 +38,9 @@ class Conduct:
         arguments = (CONDUCT, what, str(self.effort.idle_s))
         with (
             self.place.slot(name) as slot,
-            self.programs.started(arguments, name, slot, self.small.events, OURS, port) as started,
+            self.programs.started(
+                "python", arguments, name, slot, self.small.events, port
+            ) as started,
         ):
             return started.answer()
 
@@ -70,7 +53,7 @@ class Conduct:
                 answers["ceiling"].append(self._asked(what, port))
         return answers
 
-    def lateness(self) -> list[Figure]:
+    def lateness(self) -> Section:
         """Of the event loop."""
         head = ["a ticker of 1 ms is late by, µs", "ticks", "p50", "p99", "p99.9", "most"]
         rows = []
@@ -87,10 +70,9 @@ class Conduct:
             name = f"event loop, {where} at full speed, p99.9 over idle"
             figures.append(Figure(name, more_ms, 5.0, False, "ms"))
             self.raw[f"late, {where}"] = rows[-2:]
-        show("Event loop", table(head, rows))
-        return figures
+        return Section("Event loop, Python package", table(head, rows), figures, [])
 
-    def threads(self) -> list[Figure]:
+    def threads(self) -> Section:
         """Another thread's speed."""
         head = ["a second thread counts, per s", "alone", "beside reading", "share", "events/s"]
         rows = []
@@ -107,61 +89,10 @@ class Conduct:
             bound = 70.0 if where == "server" else None
             figures.append(Figure(name, share, bound, True, "%"))
         self.raw["thread"] = answers
-        show("A busy second thread", table(head, rows))
-        return figures
+        text = table(head, rows)
+        return Section("A busy second thread, Python package", text, figures, [])
 
-    def latency(self) -> list[Figure]:
-        """From commit to the loop's body."""
-        self.place.create("pace", self.small.columns)
-        clients = {
-            "this package": ((CONDUCT, "pace", "0"), OURS),
-            "psycopg2 typed": (("bench.clients.psycopg2_pace",), None),
-        }
-        if "psycopg2 typed" in self.programs.left_out:
-            del clients["psycopg2 typed"]
-        rows = []
-        next_id = 1
-        advance = "SELECT pg_replication_slot_advance('base_pace', pg_current_wal_lsn())"
-        for rate in self.effort.rates:
-            took_us: dict[str, list[int]] = {name: [] for name in clients}
-            written: list[float] = []
-            for _ in range(self.effort.rounds):
-                for name, (arguments, package) in clients.items():
-                    events = int(rate * self.effort.rate_s)
-                    # What others were measured with is passed over.
-                    self.place.run("pace", advance)
-                    with (
-                        self.place.slot("pace") as slot,
-                        self.programs.started(arguments, "pace", slot, events, package) as started,
-                    ):
-                        started.ready()
-                        written.append(self._write_paced(next_id, events, rate))
-                        took_us[name] += started.answer()["took_us"]
-                    next_id += events
-            for name, values in took_us.items():
-                shown = [f"{percentile(values, share) / 1000:.2f}" for share in SHARES]
-                rows.append([f"{rate:,} tx/s, {name}", number(median(written)), *shown])
-        self.raw["latency"] = rows
-        head = ["commit to body, ms", "written tx/s", "p50", "p99", "p99.9"]
-        show("Latency", table(head, rows))
-        return []
-
-    def _write_paced(self, first: int, events: int, rate: int) -> float:
-        """One transaction a row, `rate` a second if the server can; how many it was."""
-        statement = f"""DO $$ DECLARE began timestamptz := clock_timestamp(); ahead_s float8; BEGIN
-            FOR n IN {first} .. {first + events - 1} LOOP
-                INSERT INTO event SELECT {SMALL_ROW};
-                COMMIT;
-                ahead_s := (n - {first} + 1) / {rate}.0
-                    - extract(epoch FROM clock_timestamp() - began);
-                IF ahead_s > 0 THEN PERFORM pg_sleep(ahead_s); END IF;
-            END LOOP; END $$"""
-        clock = "SELECT extract(epoch FROM clock_timestamp())::float8"
-        began = self.place.run("pace", clock)[0][0]
-        ended = self.place.run("pace", statement, clock)[0][0]
-        return events / float(ended - began)
-
-    def memory(self) -> list[Figure]:
+    def memory(self) -> Section:
         """While it reads for long, and while nobody reads."""
         events = self.effort.memory_events
         writing = replace(self.small, name="memory", events=events)
@@ -169,7 +100,7 @@ class Conduct:
         arguments = (CONDUCT, "memory", "0")
         with (
             self.place.slot("memory") as slot,
-            self.programs.started(arguments, "memory", slot, events) as started,
+            self.programs.started("python", arguments, "memory", slot, events) as started,
         ):
             started.ready()
             self.place.run("memory", writing.statement())
@@ -178,7 +109,7 @@ class Conduct:
         arguments = (CONDUCT, "stall", str(self.effort.stall_s))
         with (
             self.place.slot(name) as slot,
-            self.programs.started(arguments, name, slot, self.small.events) as started,
+            self.programs.started("python", arguments, name, slot, self.small.events) as started,
         ):
             sizes[f"stalled for {self.effort.stall_s:.0f} s"] = started.answer()
         self.raw["memory"] = sizes
@@ -189,10 +120,5 @@ class Conduct:
             away = max(size["most_mib"] - first, first - size["least_mib"])
             figures.append(Figure(f"RSS {title}, away from its start", away, 10.0, False, "MiB"))
             rows.append([title, *(number(size[f"{n}_mib"]) for n in ("first", "least", "most"))])
-        show("Memory", table(["RSS, MiB", "first", "least", "most"], rows))
-        return figures
-
-
-def show(title: str, *parts: str | Sequence[str]) -> None:
-    """Prints a section."""
-    print(f"\n## {title}\n", *parts, sep="\n", flush=True)
+        text = table(["RSS, MiB", "first", "least", "most"], rows)
+        return Section("Memory, Python package", text, figures, [])

@@ -1,12 +1,14 @@
-"""The clients, the interpreter they all run in, and a run of one of them."""
+"""Where the clients' programs are, and a run of one of them."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import resource
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,89 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.workload import Place, Workload
+from postgres_programs import installed_programs
 
-REPOSITORY = Path(__file__).parents[2]
-FOLDER = REPOSITORY / "target" / "bench"
+from bench.peers import FOLDER, OLD, REPOSITORY, Peers, UnavailableError
+from bench.roster import CLIENTS, Client
+from bench.watch import Watch
+from bench.workload import FILTERED, Place, Workload
+
 LOGS = FOLDER / "logs"
 OURS = REPOSITORY / "python"
-OLD = FOLDER / "0.1.0"
-OLD_WHEEL = "pgoutput-decoder==0.1.0"
-# What to install, and the clients that need it.
-PACKAGES = {"psycopg2-binary==2.9.13": "psycopg2", "pyarrow==26.0.1": "arrow_batches"}
-# 0.1.0's wheel is for 3.12 and newer.
-PYTHON_MIN = (3, 12)
+RELEASE = REPOSITORY / "target" / "release"
+PLUGIN = REPOSITORY / "target/component/wasm32-unknown-unknown/component/soft_deletes.wasm"
 RUN_MAX_S = 900.0
-BASELINE = "0.1.0 op"
-
-
-@dataclass(frozen=True)
-class Client:
-    """A row of the tables."""
-
-    name: str
-    arguments: tuple[str, ...]
-    does: str
-    package: Path | None = None
-    """Where its `pgoutput_decoder` is."""
-
-    peer: bool = False
-    """Whether it is one of the Python clients the fastest of which ours is compared with."""
-
-    slow: bool = False
-    """Whether it reads a part of a workload only."""
-
-    ceiling: bool = True
-    """Whether it reads recordings, too."""
-
-
-def ours(name: str, mode: str, does: str) -> Client:
-    """A row of this package."""
-    return Client(name, ("bench.clients.reader", mode), does, OURS)
-
-
-CLIENTS = (
-    ours("message.op", "op", "async for; reads nothing of the event"),
-    ours("message.json", "json", "async for; the whole envelope as bytes"),
-    ours("message.after", "after", "async for; a dict with a typed object for each value"),
-    ours("batches()", "batches", "lists of up to 1,000; op of each"),
-    ours("transactions()", "transactions", "by transaction; op of each"),
-    ours("arrow_batches()", "arrow", "record batches of up to 10,000 rows, all columns"),
-    ours("SyncReader", "sync", "a plain for; op of each"),
-    Client(
-        BASELINE,
-        ("bench.clients.reader_0_1_0", "op"),
-        "the wheel 0.1.0; async for; op of each, a whole message by then; a part of the workload",
-        OLD,
-        slow=True,
-    ),
-    Client(
-        "0.1.0 dict",
-        ("bench.clients.reader_0_1_0", "dict"),
-        "the wheel 0.1.0; message_to_dict of each; a part of the workload",
-        OLD,
-        slow=True,
-        ceiling=False,
-    ),
-    Client(
-        "psycopg2 raw",
-        ("bench.clients.psycopg2_loop", "raw"),
-        "consume_stream; counts messages, decodes nothing",
-        peer=True,
-    ),
-    Client(
-        "psycopg2 typed",
-        ("bench.clients.psycopg2_loop", "typed"),
-        "a decoder of 60 lines by hand: dicts with bool, int, float, all else text; no envelope",
-        peer=True,
-    ),
-    Client(
-        "pg_recvlogical",
-        (),
-        "the server's own client; writes each message to /dev/null, decodes nothing",
-        ceiling=False,
-    ),
-)
+# How often a client that says nothing is looked at.
+LOOK_INTERVAL_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -141,6 +74,15 @@ class Run:
     """Of that, to the first events: connecting, and the server's way to them."""
 
     peak_rss_mib: float | None
+    walsender_s: float | None
+    """The server's CPU for it."""
+
+    @property
+    def walsender_us(self) -> float | None:
+        """An event."""
+        if self.walsender_s is None:
+            return None
+        return self.walsender_s / self.total.events * 1e6
 
     @property
     def running(self) -> Took | None:
@@ -167,10 +109,16 @@ class Started:
     log: Path
 
     def ready(self) -> None:
-        """Waits until it says that it is connected."""
+        """Waits until it says so: that it is connected, or, later, that it has read."""
         assert self.process.stdout is not None
-        if not self.process.stdout.readline():
-            raise ClientError(f"it ended: see {self.log}")
+        patience = threading.Timer(RUN_MAX_S, self.process.kill)
+        patience.start()
+        try:
+            said = self.process.stdout.readline()
+        finally:
+            patience.cancel()
+        if not said:
+            raise ClientError(f"it ended, or was killed after {RUN_MAX_S:.0f} s: see {self.log}")
 
     def answer(self) -> dict[str, Any]:
         """What it says at its end."""
@@ -189,76 +137,76 @@ class Programs:
     """What runs the clients."""
 
     place: Place
-    python: Path = field(default_factory=lambda: FOLDER / "python" / "bin" / "python")
+    python: Path = Path(sys.executable)
+    """The interpreter of all clients in Python."""
+
+    commands: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     """Clients that cannot be had, and why."""
 
-    def install(self) -> None:
-        """One interpreter for all, with the peers; a client that cannot be had is left out."""
+    def install(self, clients: Sequence[Client] = CLIENTS) -> None:
+        """Has what these clients need; one that cannot be had is left out."""
         LOGS.mkdir(parents=True, exist_ok=True)
-        base = interpreter()
-        if base is None:
-            wanted = ".".join(map(str, PYTHON_MIN))
-            self._without("0.1.0", f"its wheel needs Python {wanted} or newer, and there is none")
-            base = sys.executable
-        if not self.python.exists():
-            subprocess.run([base, "-m", "venv", str(FOLDER / "python")], check=True)
-        for package, clients in PACKAGES.items():
-            try:
-                self._pip(package)
-            except subprocess.CalledProcessError:
-                self._without(clients, f"pip cannot install {package}")
-        if not OLD.exists() and BASELINE not in self.left_out:
-            try:
-                self._pip("--target", str(OLD), "--only-binary=:all:", "--no-deps", OLD_WHEEL)
-            except subprocess.CalledProcessError:
-                self._without("0.1.0", f"pip cannot install {OLD_WHEEL}")
+        peers = Peers()
+        makers = peers.makers()
+        wanted = {client.program for client in clients}
+        # Without a peer in Python, the interpreter that all this runs in has what is needed.
+        if wanted & {"psycopg2", "0.1.0"}:
+            peers.interpreter()
+            self.python = peers.python
+        self.commands = {
+            "python": [str(self.python), "-m"],
+            "reader": [str(RELEASE / "examples" / "reader")],
+            "command": [str(RELEASE / "pgoutput-decoder")],
+            "pg_recvlogical": [str(installed_programs() / "pg_recvlogical")],
+        }
+        for program in wanted & {"reader", "command"}:
+            if not Path(self.commands[program][0]).exists():
+                raise SystemExit(f"{self.commands[program][0]} is not built: make bench-build")
+        for client in clients:
+            if client.program not in self.commands and client.name not in self.left_out:
+                self._have(client.program, makers, clients)
+            if client.tls and self.place.server.settings.get("ssl") != "on":
+                self.left_out[client.name] = "there is no server with TLS here"
+        use = {"file": str(PLUGIN), "config": FILTERED}
+        (FOLDER / "filter.json").write_text(json.dumps(use), encoding="utf-8")
 
-    def version(self) -> str:
+    def _have(self, program: str, makers: dict[str, Any], clients: Sequence[Client]) -> None:
+        try:
+            self.commands[program] = makers[program]()
+        except (UnavailableError, subprocess.TimeoutExpired) as error:
+            for client in clients:
+                if client.program == program:
+                    self.left_out[client.name] = str(error)
+
+    def python_version(self) -> str:
         """The interpreter's, for the report."""
         command = [str(self.python), "--version"]
         return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
-    def _pip(self, *arguments: str) -> None:
-        pip = (str(self.python), "-m", "pip", "--disable-pip-version-check")
-        subprocess.run([*pip, "install", "--quiet", *arguments], check=True)
-
-    def _without(self, beginning: str, reason: str) -> None:
-        for client in CLIENTS:
-            if client.name.startswith(beginning):
-                self.left_out[client.name] = reason
-
-    def clients(self) -> list[Client]:
-        """Those that can be had."""
-        return [client for client in CLIENTS if client.name not in self.left_out]
-
     @contextmanager
     def started(
         self,
+        program: str,
         arguments: Sequence[str],
         database: str,
         slot: str,
         events: int,
-        package: Path | None = OURS,
         port: int | None = None,
     ) -> Iterator[Started]:
         """A client in a process of its own, which ends with the block."""
-        log = LOGS / f"{'-'.join(arguments[:2])}-{database}.log".replace("/", "_")
-        # Nothing of .venv, in which all this runs.
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        environment |= self.place.server.environment()
-        environment |= {
+        log = LOGS / f"{program}-{'-'.join(arguments[:3])}-{database}.log".replace("/", "_")
+        package = {"python": OURS, "0.1.0": OLD}.get(program)
+        folders = [str(path) for path in (package, REPOSITORY / "tests") if path]
+        environment = self._environment(database, port) | {
             "BENCH_EVENTS": str(events),
             "BENCH_SLOT": slot,
-            "PGDATABASE": database,
-            "PGPORT": str(port or self.place.server.port),
-            "PYTHONPATH": os.pathsep.join(
-                str(path) for path in (package, REPOSITORY / "tests") if path
-            ),
+            "PYTHONPATH": os.pathsep.join(folders),
         }
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [self.python, "-m", *arguments],
+                [*self.commands[program], *arguments],
+                cwd=FOLDER,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -272,33 +220,99 @@ class Programs:
                     process.kill()
                     process.wait()
 
+    def _environment(self, database: str, port: int | None) -> dict[str, str]:
+        """What tells any client where to connect."""
+        # Nothing of .venv, in which all this runs.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        return environment | {
+            **self.place.server.environment(),
+            "PGDATABASE": database,
+            "PGGSSENCMODE": "disable",
+            "PGPORT": str(port or self.place.server.port),
+            "PGSSLMODE": "disable",
+        }
+
+    @contextmanager
+    def _to_null(
+        self, command: Sequence[str], database: str, port: int | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A program that writes what it reads to /dev/null, for as long as the block."""
+        name = Path(command[0]).name
+        with (LOGS / f"{name}-{database}.log").open("w") as errors:
+            process = subprocess.Popen(
+                command,
+                env=self._environment(database, port),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
     def read(self, client: Client, workload: Workload, round_: int, port: int | None = None) -> Run:
         """A client reads a workload from the server, or from what listens on `port`."""
         load = os.getloadavg()[0]
-        events = workload.slow_events if client.slow else workload.events
-        with self.place.slot(workload.name) as slot:
-            if not client.arguments:
-                took = self.receive(workload, slot)
-                return Run(client.name, workload.name, round_, load, took, None, None)
-            with self.started(
-                client.arguments, workload.name, slot, events, client.package, port
-            ) as started:
-                report = started.answer()
+        events = workload.slow_events if client.part else workload.events
+        with (
+            self.place.slot(workload.name) as slot,
+            Watch(self.place, workload.name, slot) as watch,
+        ):
+            if client.program in ("command", "pg_recvlogical"):
+                took = self._silent(client.program, workload, slot, watch)
+                first = None
+                peak_rss_mib = watch.peak_rss_mib
+            else:
+                there = workload.kept if client.filtered else events
+                with self.started(
+                    client.program, client.arguments, workload.name, slot, there, port
+                ) as started:
+                    report = started.answer()
+                took = Took(events, **report["total"])
+                first = Took(report["events_first"], **report["first"])
+                peak_rss_mib = report["peak_rss_mib"]
         return Run(
             client.name,
             workload.name,
             round_,
             load,
-            Took(events, **report["total"]),
-            Took(report["events_first"], **report["first"]),
-            report["peak_rss_mib"],
+            took,
+            first,
+            peak_rss_mib,
+            None if port else watch.walsender_s,
         )
 
-    def receive(self, workload: Workload, slot: str, port: int | None = None) -> Took:
+    def _silent(self, program: str, workload: Workload, slot: str, watch: Watch) -> Took:
+        """One that writes what it reads to /dev/null, and does not say what that took."""
+        if program == "pg_recvlogical":
+            return self.receive(workload, slot, watch=watch)
+        arguments = ["stream", "--format=debezium", f"--slot={slot}", "--publication=bench"]
+        began = time.perf_counter()
+        with self._to_null([*self.commands[program], *arguments], workload.name) as process:
+            watch.client = process.pid
+            # It goes on until it is told to stop: it is done when it has confirmed the end.
+            while not watch.confirmed(self.place.ends[workload.name]):
+                if process.poll() is not None or time.perf_counter() - began > RUN_MAX_S:
+                    raise ClientError(f"it did not confirm the end of {workload.name}: see {LOGS}")
+                time.sleep(LOOK_INTERVAL_S)
+            wall_s = time.perf_counter() - began
+            process.send_signal(signal.SIGTERM)
+            usage = ended(process)
+        return Took(workload.events, wall_s, usage.ru_utime, usage.ru_stime)
+
+    def receive(
+        self,
+        workload: Workload,
+        slot: str,
+        port: int | None = None,
+        watch: Watch | None = None,
+    ) -> Took:
         """pg_recvlogical reads a workload; with protocol 1, as whoever records needs it."""
-        server = self.place.server
         command = [
-            str(server.programs / "pg_recvlogical"),
+            *self.commands["pg_recvlogical"],
             "--start",
             "--no-loop",
             f"--dbname={workload.name}",
@@ -308,21 +322,23 @@ class Programs:
             "--option=proto_version=1",
             "--option=publication_names=bench",
         ]
-        environment = {
-            **os.environ,
-            **server.environment(),
-            "PGGSSENCMODE": "disable",
-            "PGPORT": str(port or server.port),
-            "PGSSLMODE": "disable",
-        }
         began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
+        with self._to_null(command, workload.name, port) as process:
+            if watch:
+                watch.client = process.pid
+            usage = ended(process)
         wall_s = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise ClientError(f"pg_recvlogical ended with {process.returncode}")
         return Took(workload.events, wall_s, usage.ru_utime, usage.ru_stime)
+
+
+def ended(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """Waits for the end of a program, for what it used."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        name = Path(str(process.args[0])).name if isinstance(process.args, list) else ""
+        raise ClientError(f"{name} ended with {process.returncode}: see {LOGS}")
+    return usage
 
 
 @contextmanager
@@ -343,17 +359,3 @@ def relayed(place: Place, recording: Path, what: str) -> Iterator[int]:
         relay.stdin.close()
         relay.wait()
         relay.stdout.close()
-
-
-def interpreter() -> str | None:
-    """A Python that 0.1.0 has a wheel for."""
-    names = [f"python3.{minor}" for minor in range(PYTHON_MIN[1], 20)]
-    found = [path for name in ("python3", *names) if (path := shutil.which(name))]
-    # A name on the path may be a shim that does not run; pyenv's versions do.
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found += sorted(map(str, pyenv.glob("3.*/bin/python3")))
-    check = f"import ensurepip, sys; sys.exit(sys.version_info < {PYTHON_MIN})"
-    for python in found:
-        if subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0:
-            return python
-    return None

@@ -6,13 +6,17 @@ A base slot is made before a workload is written, and every client reads a copy 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from postgres import Server
+from postgres_programs import ServerError
 
 from bench.clients.meter import PUBLICATION
 
@@ -20,16 +24,24 @@ BASE_SLOT = "base_{}"
 # Neither a checkpoint nor a segment that has to be made anew falls into one client's turn.
 SETTINGS = {
     "checkpoint_timeout": "1h",
+    # For the many streams in one process, each of which asks the catalogs, too.
+    "max_connections": "500",
+    "max_replication_slots": "250",
+    "max_wal_senders": "250",
     "max_wal_size": "16GB",
     "shared_buffers": "128MB",
     "wal_sender_timeout": "10min",
 }
+# The major version that is fetched, as that has TLS.
+VERSION = "18"
 SMALL = """id bigint PRIMARY KEY, name text, amount numeric(12,2), active bool,
     created timestamptz, note text"""
 MIXED = """id bigint PRIMARY KEY, doc jsonb, tags text[], name text, amount numeric(12,2),
     updated timestamptz"""
 SMALL_ROW = """n, 'customer ' || n, n % 1000000 / 100.0, n % 3 = 0,
     timestamptz '2026-01-01' + n * interval '1.234567 s', 'note ' || n || ', some words about it'"""
+# True in each third row, beginning with row 0.
+FILTERED = "active"
 # What the columns are called, their type, and their value in row n: 40 with the key.
 WIDE = [
     *((f"count_{i}", "int", f"n * {i} % 2000000000") for i in range(1, 10)),
@@ -64,6 +76,11 @@ class Workload:
     """How many of them one reads that takes ten times as long."""
 
     after_create: str = ""
+
+    @property
+    def kept(self) -> int:
+        """How many are left by a plugin that drops those whose FILTERED is true."""
+        return self.events - (self.events + 2) // 3
 
     def statement(self) -> str:
         """Writes it."""
@@ -120,19 +137,20 @@ class Huge(Workload):
 
 
 def workloads(sizes: dict[str, tuple[int, int]]) -> list[Workload]:
-    """All four, with how many events a client reads, and a slow one."""
+    """Those that have a size: how many events a client reads, and a slow one."""
     wide = ", ".join(["id bigint PRIMARY KEY", *(f"{name} {kind}" for name, kind, _ in WIDE)])
+    mixed = "inserts, updates, deletes, one a transaction, REPLICA IDENTITY FULL, jsonb, text[]"
+    full = "ALTER TABLE event REPLICA IDENTITY FULL"
+    kinds: dict[str, tuple[type[Workload], str, str, str]] = {
+        "w1": (Inserts, "inserts of 6 columns, 100 a transaction", SMALL, ""),
+        "w2": (Mixed, mixed, MIXED, full),
+        "w3": (WideInserts, "inserts of 40 columns, 100 a transaction", wide, ""),
+        "w4": (Huge, "inserts of 6 columns in one transaction", SMALL, ""),
+    }
     return [
-        Inserts("w1", "inserts of 6 columns, 100 a transaction", SMALL, *sizes["w1"]),
-        Mixed(
-            "w2",
-            "inserts, updates, deletes, one a transaction, REPLICA IDENTITY FULL, jsonb, text[]",
-            MIXED,
-            *sizes["w2"],
-            after_create="ALTER TABLE event REPLICA IDENTITY FULL",
-        ),
-        WideInserts("w3", "inserts of 40 columns, 100 a transaction", wide, *sizes["w3"]),
-        Huge("w4", "inserts of 6 columns in one transaction", SMALL, *sizes["w4"]),
+        kind(name, what, columns, *sizes[name], after_create)
+        for name, (kind, what, columns, after_create) in kinds.items()
+        if name in sizes
     ]
 
 
@@ -144,17 +162,21 @@ class Place:
     ends: dict[str, str] = field(default_factory=dict)
     """Where the WAL of each workload ends."""
 
-    def run(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
-        """Runs each statement in a transaction of its own; the rows of the last."""
+    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection each statement of which is a transaction."""
         server = self.server
-        with psycopg.connect(
+        return psycopg.connect(
             host=server.host,
             port=server.port,
             user=server.user,
             password=server.password,
             dbname=database,
             autocommit=True,
-        ) as connection:
+        )
+
+    def run(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs each statement in a transaction of its own; the rows of the last."""
+        with self.connect(database) as connection:
             for statement in statements:
                 cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -183,6 +205,11 @@ class Place:
             "CHECKPOINT",
         )
 
+    def pass_over(self, database: str) -> None:
+        """Whoever gets a slot from now on does not get what was written before."""
+        base = BASE_SLOT.format(database)
+        self.run(database, f"SELECT pg_replication_slot_advance('{base}', pg_current_wal_lsn())")
+
     @contextmanager
     def slot(self, database: str) -> Iterator[str]:
         """A copy of the base slot, for one client."""
@@ -199,6 +226,34 @@ class Place:
                 f" WHERE slot_name = '{name}' AND active",
                 f"SELECT pg_drop_replication_slot('{name}')",
             )
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[Place]:
+    """A server, with TLS where there is what that needs."""
+    try:
+        running = Server(
+            settings={**SETTINGS, "ssl": "on"}, version=VERSION, files=certificate(folder)
+        )
+        running.start()
+    except (OSError, ServerError, subprocess.CalledProcessError) as error:
+        print(f"no TLS: {error}", file=sys.stderr)
+        running = Server(settings=SETTINGS)
+        running.start()
+    try:
+        yield Place(running)
+    finally:
+        running.remove()
+
+
+def certificate(folder: Path) -> dict[str, Path]:
+    """A server's, made for this run."""
+    files = {name: folder / name for name in ("server.key", "server.crt")}
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=bench"]
+    command += ["-keyout", str(files["server.key"]), "-out", str(files["server.crt"])]
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, capture_output=True, check=True)
+    return files
 
 
 _numbers = itertools.count(1)

@@ -65,12 +65,12 @@ def tell(**facts: object) -> None:
     print(json.dumps(facts), flush=True)
 
 
-def memory_mib(name: str = "VmRSS") -> float:
-    """This process's memory; `VmHWM` is the most it had.
+def memory_mib(name: str = "VmRSS", process: int | str = "self") -> float:
+    """A process's memory; `VmHWM` is the most it had.
 
     Not `ru_maxrss`, which begins with that of the process this one was forked from.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) / 1024
     raise LookupError(name)

@@ -3,12 +3,14 @@
 `raw` counts messages and looks at nothing but their kind. `typed` is what one writes by hand on top
 of it: a dict of each row with bool, int and float by type OID, all else text, in an event of op,
 before, after, schema, table and LSN. It has no numerics, times, arrays or bytes, no catalog, no
-commit time, no position, no truncate, and loses the connection when the server does.
+commit time, no position, no truncate, and loses the connection when the server does. `json` is
+json.dumps of that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import struct
 import sys
@@ -98,6 +100,15 @@ class Typed(Raw):
         self.relations[oid] = (schema.decode(), table.decode(), columns)
 
 
+class Text(Typed):
+    """Makes JSON of the events."""
+
+    def __call__(self, message: Any) -> None:
+        super().__call__(message)
+        if message.payload[0] in b"IUD":
+            self.text = json.dumps(self.event)
+
+
 def row(payload: bytes, at: int, columns: Columns) -> tuple[dict[str, Any], int]:
     """A tuple's values, and where it ends."""
     values: dict[str, Any] = {}
@@ -136,7 +147,8 @@ def consume(streaming: Any, consumer: Raw) -> None:
 def main() -> None:
     """The command line."""
     meter = Meter()
-    consume(cursor(), Typed(meter) if sys.argv[1] == "typed" else Raw(meter))
+    consumers = {"raw": Raw, "typed": Typed, "json": Text}
+    consume(cursor(), consumers[sys.argv[1]](meter))
     meter.report()
 
 

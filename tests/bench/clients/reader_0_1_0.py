@@ -6,13 +6,17 @@ import asyncio
 import os
 import sys
 
-from pgoutput_decoder import LogicalReplicationReader, message_to_dict
+from pgoutput_decoder import (
+    LogicalReplicationReader,
+    message_to_debezium_json,
+    message_to_dict,
+)
 
 from bench.clients.meter import EVENTS, PUBLICATION, SLOT, Meter
 
 
-async def read(dicts: bool) -> None:
-    """Touches `op`; or makes the whole message a dict."""
+async def read(mode: str) -> None:
+    """Touches `op`; or makes the whole message a dict, or JSON."""
     meter = Meter()
     reader = LogicalReplicationReader(
         publication_name=PUBLICATION,
@@ -26,9 +30,15 @@ async def read(dicts: bool) -> None:
     await anext(aiter(reader))
     meter.first()
     left = EVENTS - 1
-    if dicts:
+    if mode == "dict":
         async for message in reader:
             message_to_dict(message)
+            left -= 1
+            if not left:
+                break
+    elif mode == "json":
+        async for message in reader:
+            message_to_debezium_json(message, indent=None)
             left -= 1
             if not left:
                 break
@@ -44,4 +54,4 @@ async def read(dicts: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(read(sys.argv[1] == "dict"))
+    asyncio.run(read(sys.argv[1]))
