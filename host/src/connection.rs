@@ -5,11 +5,12 @@ mod certificate;
 mod connector;
 mod key;
 mod login;
-mod low_water;
 mod problem;
 mod session;
 mod tls;
 mod transport;
+mod watched;
+mod window;
 mod wire;
 
 use std::time::Duration;
@@ -25,10 +26,10 @@ use crate::stream::Clock;
 
 pub(crate) use self::connector::{Connector, Endpoint, Place, late};
 pub(crate) use self::login::Purpose;
-pub(crate) use self::low_water::LowWater;
 pub use self::problem::{AuthenticationProblem, TlsProblem};
 pub(crate) use self::session::Session;
 pub(crate) use self::transport::{ReadHalf, WriteHalf};
+pub(crate) use self::watched::Watch;
 use self::wire::Reply;
 pub(crate) use self::wire::{
     Bound, HEADER_BYTES, READ_BYTES, Whole, closed, server_error, whole_message,
@@ -179,12 +180,12 @@ impl Connection {
                 Reply::Message(_) => {}
             }
         }
-        let low_water = wire.transport.low_water();
+        let watch = wire.transport.prepare();
         let (read, write) = wire.transport.into_halves();
         let sender = Sender::new(write, wire.address.clone());
         let receiver = Receiver::new(
             read,
-            low_water,
+            watch,
             wire.buffer,
             config.message_max_bytes,
             wire.address,

@@ -7,10 +7,12 @@ use std::time::Duration;
 /// How fast the stream is, judged by what came and when.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When something last came; of a fast stream, before the last wait.
-    last: Duration,
-    /// What has come since, of a fast stream.
+    /// From when on its speed is measured; of a fast stream, since before the last wait.
+    since: Duration,
+    /// What has come since.
     bytes: usize,
+    /// When something last came.
+    last: Duration,
     /// How often in a row the next piece came quickly.
     quick: u32,
     fast: bool,
@@ -29,31 +31,37 @@ impl Pace {
 
     /// `bytes` were read at `now`.
     pub(crate) fn came(&mut self, now: Duration, bytes: usize) {
-        let since = now.saturating_sub(self.last);
-        if self.fast {
-            self.bytes = self.bytes.saturating_add(bytes);
-            if bytes >= MUCH_BYTES || !self.wait.is_zero() {
-                // What the server could not send while we waited is right behind.
-                self.wait = Duration::ZERO;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let is_quick = now.saturating_sub(self.last) < QUICK;
+        self.last = now;
+        if self.fast && (bytes >= MUCH_BYTES || !self.wait.is_zero()) {
+            // What the server could not send while we waited is right behind.
+            self.wait = Duration::ZERO;
+            return;
+        }
+        if !self.fast && is_quick {
+            self.quick += 1;
+            if self.quick < QUICK_MIN {
                 return;
             }
-            let micros = usize::try_from(since.as_micros()).unwrap_or(usize::MAX);
-            self.wait = match self.bytes.saturating_mul(1000) / micros.max(1) {
-                0..WORTH => Duration::ZERO,
-                WORTH..PLENTY => WAIT,
-                PLENTY.. => WAIT_MAX,
-            };
-            self.fast = !self.wait.is_zero();
-        } else {
-            self.quick = if since < QUICK { self.quick + 1 } else { 0 };
-            if self.quick == QUICK_MIN {
-                self.quick = 0;
-                self.fast = true;
-                self.wait = WAIT;
-            }
         }
-        self.last = now;
+        if self.fast || is_quick {
+            self.wait = self.worth(now);
+            self.fast = !self.wait.is_zero();
+        }
+        self.since = now;
         self.bytes = 0;
+        self.quick = 0;
+    }
+
+    /// The wait that the stream is worth, by its speed.
+    fn worth(&self, now: Duration) -> Duration {
+        let micros = usize::try_from(now.saturating_sub(self.since).as_micros());
+        match self.bytes.saturating_mul(1000) / micros.unwrap_or(usize::MAX).max(1) {
+            0..WORTH => Duration::ZERO,
+            WORTH..PLENTY => WAIT,
+            PLENTY.. => WAIT_MAX,
+        }
     }
 }
 
@@ -101,10 +109,17 @@ mod tests {
     }
 
     #[test]
+    fn ten_thousand_small_transactions_a_second_never_wait() {
+        let mut pace = Pace::default();
+        let pieces: Vec<_> = (1..10_000).map(|number| (number * 100, 330)).collect();
+        assert!(waits(&mut pace, &pieces).iter().all(|&wait| wait == 0));
+    }
+
+    #[test]
     fn a_fast_stream_waits_until_it_is_slow() {
         let mut pace = Pace::default();
         let pieces: Vec<_> = (1..=33).map(|number| (number * 10, 400)).collect();
-        assert_eq!(waits(&mut pace, &pieces)[30..], [0, 1, 0]);
+        assert_eq!(waits(&mut pace, &pieces)[30..], [0, 4, 0]);
         // Behind a wait it reads until little comes: the server may have waited, too.
         let drained = [(1450, 20_000), (1500, 50_000), (1550, 900)];
         assert_eq!(waits(&mut pace, &drained), [0, 0, 4]);

@@ -9,7 +9,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connection::{
-    Bound, HEADER_BYTES, LowWater, READ_BYTES, ReadHalf, Whole, WriteHalf, closed, server_error,
+    Bound, HEADER_BYTES, READ_BYTES, ReadHalf, Watch, Whole, WriteHalf, closed, server_error,
     whole_message,
 };
 use crate::error::{Error, Login};
@@ -33,7 +33,7 @@ pub(crate) enum Received {
 /// The reading side of a stream.
 pub(crate) struct Receiver {
     half: ReadHalf,
-    low_water: Option<LowWater>,
+    watch: Watch,
     /// The server ended the stream by saying so.
     left: bool,
     pace: Pace,
@@ -57,7 +57,7 @@ impl Receiver {
     /// `buffer` is what came behind the server's `CopyBothResponse`.
     pub(crate) fn new(
         half: ReadHalf,
-        low_water: Option<LowWater>,
+        watch: Watch,
         buffer: BytesMut,
         message_max_bytes: usize,
         address: String,
@@ -66,7 +66,7 @@ impl Receiver {
     ) -> Self {
         Self {
             half,
-            low_water,
+            watch,
             left: false,
             pace: Pace::default(),
             clock,
@@ -119,7 +119,7 @@ impl Receiver {
                 Err(error) => break self.left || !error.is_transient(),
             }
         };
-        self.mark(1);
+        self.watch.set(true);
         loop {
             self.buffer.clear();
             self.buffer.reserve(READ_BYTES);
@@ -213,29 +213,22 @@ impl Receiver {
         }
     }
 
-    /// Reads what there is, or waits for it; of a fast stream, once more has come. The server wakes
-    /// whom it finds waiting, message by message, so the system is told not to meanwhile.
+    /// Reads what there is, or waits for it; of a fast stream, once more has come.
     async fn read(&mut self) -> io::Result<usize> {
         let wait = self.pace.wait();
         if !wait.is_zero() {
-            let quiet = self.mark(QUIET_BYTES);
-            // A Unix socket holds no more than some hundred messages.
-            let wait = if quiet { wait } else { wait.min(pace::WAIT) };
+            let wait = if self.watch.holds_little() {
+                wait.min(pace::WAIT)
+            } else {
+                wait
+            };
             tokio::time::sleep(wait).await;
         }
-        self.mark(1);
         let bytes = self.half.read_buf(&mut self.buffer).await?;
         self.pace.came(self.clock.now(), bytes);
-        if self.pace.is_fast() {
-            // Now, and not when the next read begins: what comes meanwhile shall wake nobody.
-            self.mark(QUIET_BYTES);
-        }
+        // The server wakes whom it finds waiting, message by message.
+        self.watch.set(!self.pace.is_fast());
         Ok(bytes)
-    }
-
-    /// Has us woken for so many bytes, if that can be had.
-    fn mark(&mut self, bytes: usize) -> bool {
-        self.low_water.as_mut().is_some_and(|mark| mark.set(bytes))
     }
 
     fn io(&self, io: io::Error) -> Error {
@@ -337,9 +330,6 @@ fn put_status(out: &mut BytesMut, update: StandbyStatusUpdate, clock_us: i64) {
 
 /// More messages than fit are handed over in several calls: a larger call is not faster.
 const FRAMES_MAX: usize = 64 * 1024;
-
-/// More than a socket holds.
-const QUIET_BYTES: usize = 1 << 30;
 
 /// What the buffer may keep after a message larger than it.
 const KEPT_BYTES: usize = 1024 * 1024;

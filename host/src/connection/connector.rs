@@ -12,6 +12,7 @@ use super::login::{Failed, Privacy, Purpose, log_in};
 use super::session::Session;
 use super::tls::{Answer, Tls};
 use super::transport::{Address, Socket, Transport};
+use super::watched::Watched;
 use super::wire::Wire;
 use crate::config::{Host, Server, SslMode, TargetSessionAttrs};
 use crate::error::{CONNECTING, Error, Login};
@@ -190,8 +191,8 @@ impl Connector {
         })?;
         let (transport, privacy): (Box<dyn Transport>, _) = match socket {
             #[cfg(unix)]
-            Socket::Unix(socket) => (Box::new(socket), Privacy::Local),
-            Socket::Tcp(socket) if !with_tls => (Box::new(socket), Privacy::None),
+            Socket::Unix(socket) => (Box::new(Watched::new(socket)), Privacy::Local),
+            Socket::Tcp(socket) if !with_tls => (Box::new(Watched::new(socket)), Privacy::None),
             Socket::Tcp(socket) => {
                 let (settings, host) = (self.server.tls.clone(), host.clone());
                 let read = tokio::task::spawn_blocking(move || Tls::read(&settings, &host)).await;
@@ -199,7 +200,7 @@ impl Connector {
                 match tls.ask(socket).await {
                     Ok(Answer::Tls { stream, end_point }) => (stream, Privacy::Tls(end_point)),
                     Ok(Answer::Unsupported(socket)) if self.server.tls.mode <= SslMode::Prefer => {
-                        (Box::new(socket), Privacy::None)
+                        (Box::new(Watched::new(socket)), Privacy::None)
                     }
                     Ok(Answer::Unsupported(_)) => {
                         return Err(lasting(Error::Tls {

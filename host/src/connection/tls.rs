@@ -18,6 +18,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use super::certificate::{Trust, Verifier, end_point};
 use super::key;
 use super::problem::TlsProblem;
+use super::watched::Watched;
 use crate::config::{File, Host, Roots, SslMode, TlsSettings};
 use crate::error::Error;
 
@@ -32,7 +33,7 @@ pub(super) struct Tls {
 /// What the server says to a wish for TLS.
 pub(super) enum Answer {
     Tls {
-        stream: Box<TlsStream<TcpStream>>,
+        stream: Box<TlsStream<Watched<TcpStream>>>,
         /// The hash of the server's certificate, for channel binding.
         end_point: Option<Vec<u8>>,
     },
@@ -109,10 +110,13 @@ impl Tls {
         }
         let name = self.name(&socket)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = connector.connect(name, socket).await.map_err(|io| {
-            let problem = problem(&io, &self.host.name);
-            problem.map_or_else(|| self.io(io), |problem| self.problem(problem))
-        })?;
+        let stream = connector
+            .connect(name, Watched::new(socket))
+            .await
+            .map_err(|io| {
+                let problem = problem(&io, &self.host.name);
+                problem.map_or_else(|| self.io(io), |problem| self.problem(problem))
+            })?;
         let (_, session) = stream.get_ref();
         if self.direct && session.alpn_protocol() != Some(ALPN) {
             return Err(self.problem(TlsProblem::Protocol {

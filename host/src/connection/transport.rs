@@ -11,7 +11,8 @@ use tokio::net::UnixStream;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
-use super::low_water::{self, LowWater};
+use super::watched::{Stream, Watch, Watched};
+use super::window;
 use crate::config::{Host, Server};
 
 pub(crate) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
@@ -21,39 +22,29 @@ pub(crate) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf);
 
-    /// To be asked when it is about to stream.
-    fn low_water(&self) -> Option<LowWater> {
-        None
-    }
+    /// To be called when it is about to stream; whether its socket is watched.
+    fn prepare(&self) -> Watch;
 }
 
-impl Transport for TcpStream {
-    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
-        let (read, write) = (*self).into_split();
-        (Box::new(read), Box::new(write))
-    }
-
-    fn low_water(&self) -> Option<LowWater> {
-        LowWater::of(self)
-    }
-}
-
-#[cfg(unix)]
-impl Transport for UnixStream {
-    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
-        let (read, write) = (*self).into_split();
-        (Box::new(read), Box::new(write))
-    }
-}
-
-impl Transport for TlsStream<TcpStream> {
+impl<S: Stream> Transport for Watched<S> {
     fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
         let (read, write) = tokio::io::split(*self);
         (Box::new(read), Box::new(write))
     }
 
-    fn low_water(&self) -> Option<LowWater> {
-        LowWater::of(self.get_ref().0)
+    fn prepare(&self) -> Watch {
+        Self::prepare(self)
+    }
+}
+
+impl Transport for TlsStream<Watched<TcpStream>> {
+    fn into_halves(self: Box<Self>) -> (ReadHalf, WriteHalf) {
+        let (read, write) = tokio::io::split(*self);
+        (Box::new(read), Box::new(write))
+    }
+
+    fn prepare(&self) -> Watch {
+        self.get_ref().0.prepare()
     }
 }
 
@@ -98,7 +89,7 @@ impl Address {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
                     SocketAddr::V6(_) => TcpSocket::new_v6()?,
                 };
-                low_water::prepare(&socket, address);
+                window::prepare(&socket, address);
                 let socket = socket.connect(*address).await?;
                 // A status must not wait for the acknowledgement of the one before.
                 socket.set_nodelay(true)?;

@@ -1,4 +1,10 @@
-use tokio::io::DuplexStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
 
 use super::*;
 
@@ -24,10 +30,14 @@ fn keepalive(wal_end: u64, reply: u8) -> Vec<u8> {
 
 fn receiver(bytes_max: usize) -> (Receiver, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
+    (receiver_of(Box::new(ours), bytes_max), theirs)
+}
+
+fn receiver_of(half: ReadHalf, bytes_max: usize) -> Receiver {
     let buffer = BytesMut::new();
-    let receiver = Receiver::new(
-        Box::new(ours),
-        None,
+    Receiver::new(
+        half,
+        Watch::default(),
         buffer,
         bytes_max,
         "server".to_owned(),
@@ -36,8 +46,38 @@ fn receiver(bytes_max: usize) -> (Receiver, DuplexStream) {
             database: "shop".to_owned(),
         },
         Clock::start(),
-    );
-    (receiver, theirs)
+    )
+}
+
+/// Counts what is read.
+struct Counted {
+    half: DuplexStream,
+    reads: Arc<AtomicU32>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.half).poll_read(context, buffer);
+        if read.is_ready() {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+/// Takes so many messages of one size.
+async fn take(receiver: &mut Receiver, message_bytes: usize, messages: u32) {
+    let mut left = usize::try_from(messages).unwrap() * message_bytes;
+    while left > 0 {
+        if let Received::Frames(bytes) = receiver.receive().await.unwrap() {
+            receiver.consume(bytes);
+            left -= bytes;
+        }
+    }
 }
 
 /// Everything `bytes` brings: runs of frames, and keepalives as empty ones.
@@ -199,4 +239,44 @@ async fn the_last_words_are_status_copy_done_and_terminate() {
     expected.push(0);
     expected.extend(b"c\0\0\0\x04X\0\0\0\x04");
     assert_eq!(heard, expected);
+}
+
+#[tokio::test]
+async fn many_messages_are_read_together_and_a_lone_one_at_once() {
+    let (half, mut server) = tokio::io::duplex(1 << 20);
+    let reads = Arc::new(AtomicU32::new(0));
+    let counted = Counted {
+        half,
+        reads: Arc::clone(&reads),
+    };
+    let mut receiver = receiver_of(Box::new(counted), 1 << 20);
+    let message = xlog_data(1, 170);
+    let (size, sent) = (message.len(), 50_000);
+    let writing = async {
+        for _ in 0..sent {
+            server.write_all(&message).await.unwrap();
+            // As a walsender does, which writes each message by itself.
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(writing, take(&mut receiver, size, sent));
+    let reads = reads.load(Ordering::Relaxed);
+    assert!(reads < sent / 20, "{reads} reads of {sent} messages");
+
+    let clock = Clock::start();
+    let mut late = Vec::new();
+    for _ in 0..51 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let written = async {
+            let now = clock.now();
+            server.write_all(&message).await.unwrap();
+            now
+        };
+        // It waits already when the message comes.
+        let ((), written) = tokio::join!(take(&mut receiver, size, 1), written);
+        late.push(clock.now().saturating_sub(written));
+    }
+    late.sort_unstable();
+    // The shortest wait of a timer is twice that.
+    assert!(late[25] < Duration::from_micros(500), "{late:?}");
 }
