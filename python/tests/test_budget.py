@@ -46,7 +46,9 @@ def test_a_budget_holds_in_both_directions(
     counts = {} if counted is None else {("a", "b"): counted}
     [row] = budget.compare(budgets, counts)
     assert row.verdict == verdict
-    assert budget.judge([row], budget.tools()) == int(verdict != "")
+    tools = {"rustc": "1"}
+    assert budget.judge([row], tools, tools) == int(verdict != "")
+    assert budget.judge([row], tools, {"rustc": "2"}) == int(verdict in ("NEW", "GONE"))
 
 
 def test_the_file_says_what_was_counted(budget: Any) -> None:

@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::decoder::{Call, Frame, Halt};
-use crate::envelope::Source;
+use crate::decoder::{Call, Halt};
+use crate::envelope::{Ended, Ending, SourceFacts, write_close, write_source};
+use crate::frame::Frame;
 use crate::json::append;
 use crate::message::{Cell, Change, OldTuple, Tuples};
 use crate::options::{Format, Options};
@@ -32,7 +33,9 @@ pub(crate) struct ChangeWriter<'d, 'c, 'r, 'a> {
     pub(crate) frame: &'d Frame<'a>,
     pub(crate) relation: &'d Relation,
     pub(crate) options: &'d Options,
-    pub(crate) source: &'d Source,
+    /// Of the transaction.
+    pub(crate) facts: &'d SourceFacts,
+    pub(crate) ending: &'c mut Ending,
     /// The transaction's, before this change.
     pub(crate) metadata: Option<&'d Metadata>,
     /// Events that are data, so far: tombstones are not.
@@ -207,20 +210,26 @@ impl<'a> ChangeWriter<'_, '_, '_, 'a> {
             metadata.write_block(self.head.xid, lsn, collection, self.counted, &mut block);
             records.extend_from_slice(b",\"source\":");
             let start = records.len();
-            let digits = itoa::Buffer::new().format(lsn.0).as_bytes().to_vec();
-            self.source
-                .write(&self.relation.source, &digits, format, records);
+            write_source(
+                self.facts,
+                &self.relation.source,
+                lsn,
+                self.options,
+                records,
+            );
             let source = start..records.len();
-            self.call.close.write(op, Some(&block), records);
+            write_close(op, self.call.now_us, Some(&block), format, records);
             source
         } else {
-            let parts = (
-                self.source,
-                self.relation.source.as_slice(),
-                &self.call.close,
-            );
-            let of = (self.relation.topic_id, op);
-            self.call.ending.write(of, parts, lsn, format, records)
+            let event = Ended {
+                topic_id: self.relation.topic_id,
+                op,
+                facts: self.facts,
+                relation: &self.relation.source,
+                lsn,
+                now_us: self.call.now_us,
+            };
+            self.ending.write(&event, self.options, records)
         };
         if self.options.unwrap.is_some() {
             return self.finish_unwrapped(event, op, shown.headers);

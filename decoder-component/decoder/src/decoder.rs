@@ -16,14 +16,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::change::ChangeWriter;
-use crate::envelope::{Close, Ending, Source, SourceFacts};
+use crate::envelope::{Endings, SourceFacts};
 use crate::error::{DecodeError, DecodeErrorKind, RestoreError};
 use crate::facts::{Facts, RelationFacts};
+use crate::frame::Frame;
 use crate::limits::{CALL_RECORDS_BYTES, RELATIONS_MAX};
 use crate::lsn::Lsn;
 use crate::message::{Change, Message, RelationBody, Tuples};
 use crate::options::Options;
-use crate::reader::{Malformed, Reader};
+use crate::reader::Malformed;
 use crate::record::{EventHead, OpenStash, RecordTooLong, write_begin, write_commit};
 use crate::relation::{Relation, facts_of};
 use crate::schema::RecordSchemas;
@@ -49,9 +50,7 @@ pub struct Decoder {
     transaction_topic_written: bool,
     pub(crate) transaction: Option<Transaction>,
     pub(crate) source_facts: SourceFacts,
-    source: Source,
-    /// `source` is of another transaction than `source_facts`.
-    pub(crate) source_stale: bool,
+    endings: Endings,
     pub(crate) streaming: Streaming,
     failed: Option<Failed>,
 }
@@ -108,18 +107,6 @@ pub struct Question {
     pub types: Vec<u32>,
 }
 
-/// A whole `XLogData` frame.
-#[derive(Debug)]
-pub(crate) struct Frame<'a> {
-    pub(crate) lsn: Lsn,
-    pub(crate) message: &'a [u8],
-    /// The frame, and those behind it.
-    pub(crate) around: &'a [u8],
-    /// Where it begins in what was passed to `decode`, and how long it is.
-    pub(crate) at: usize,
-    pub(crate) bytes: usize,
-}
-
 /// Why a frame left no trace. One word, since almost no frame has it, and every one returns it.
 #[derive(Debug)]
 pub(crate) struct Halt(Box<Reason>);
@@ -135,8 +122,6 @@ enum Reason {
 #[derive(Debug)]
 pub(crate) struct Call<'r> {
     pub(crate) now_us: i64,
-    pub(crate) close: Close,
-    pub(crate) ending: Ending,
     pub(crate) unchanged: Vec<u32>,
     /// Of the tombstone behind a deletion that was unwrapped.
     pub(crate) tombstone_headers: Vec<u8>,
@@ -159,8 +144,7 @@ impl Decoder {
             transaction_topic_written: false,
             transaction: None,
             source_facts: SourceFacts::default(),
-            source: Source::default(),
-            source_stale: true,
+            endings: Endings::default(),
             streaming: Streaming::Idle,
             failed: None,
         }
@@ -186,8 +170,6 @@ impl Decoder {
         let mut tuples = Tuples::default();
         let mut call = Call {
             now_us,
-            close: Close::new(now_us, self.options.format),
-            ending: Ending::default(),
             unchanged: Vec::new(),
             tombstone_headers: Vec::new(),
             stash: None,
@@ -286,7 +268,6 @@ impl Decoder {
             origin,
             xid: None,
         };
-        self.source_stale = true;
         Ok(())
     }
 
@@ -360,7 +341,6 @@ impl Decoder {
             Message::Origin { commit_lsn, name } => {
                 self.transaction()?;
                 self.source_facts.origin = Some((name.into(), commit_lsn));
-                self.source_stale = true;
             }
             Message::Relation(body) => self.relation(&body, call)?,
             // What a Type names, the catalog's facts say better.
@@ -396,7 +376,6 @@ impl Decoder {
         self.source_facts.commit_ts_us = commit_ts_us;
         self.source_facts.xid = Some(xid);
         self.source_facts.origin = None;
-        self.source_stale = true;
         Ok(())
     }
 
@@ -421,7 +400,6 @@ impl Decoder {
         write_commit(&transaction, end_lsn, call.records);
         self.source_facts.last_commit = Some(lsn);
         self.source_facts.xid = None;
-        self.source_stale = true;
         Ok(())
     }
 
@@ -489,7 +467,6 @@ impl Decoder {
         tuples: &Tuples<'a>,
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        self.prepare_source(call);
         let transaction = self
             .transaction
             .as_mut()
@@ -503,7 +480,8 @@ impl Decoder {
             frame,
             relation,
             options: &self.options,
-            source: &self.source,
+            facts: &self.source_facts,
+            ending: self.endings.of(relation.topic_id),
             metadata: transaction.metadata.as_ref(),
             counted: 0,
             head: event_head(transaction, frame, relation),
@@ -524,7 +502,6 @@ impl Decoder {
         relations: &[u32],
         call: &mut Call<'_>,
     ) -> Result<(), Halt> {
-        self.prepare_source(call);
         let transaction = self
             .transaction
             .as_mut()
@@ -551,7 +528,8 @@ impl Decoder {
                 frame,
                 relation,
                 options: &self.options,
-                source: &self.source,
+                facts: &self.source_facts,
+                ending: self.endings.of(relation.topic_id),
                 metadata: transaction.metadata.as_ref(),
                 counted: 0,
                 head: EventHead {
@@ -594,98 +572,6 @@ impl Decoder {
         self.transaction
             .as_mut()
             .ok_or_else(|| out_of_sequence("no transaction is open"))
-    }
-
-    fn prepare_source(&mut self, call: &mut Call<'_>) {
-        if self.source_stale {
-            call.ending.forget();
-            self.source.prepare(&self.source_facts, &self.options);
-            self.source_stale = false;
-        }
-    }
-}
-
-impl<'a> Frame<'a> {
-    /// The first frame of `bytes`.
-    #[inline]
-    fn parse(bytes: &'a [u8], at: usize) -> Result<Self, Malformed> {
-        let Some((head, rest)) = bytes.split_first_chunk::<FRAME_HEAD_BYTES>() else {
-            return Self::parse_any(bytes, at);
-        };
-        let [
-            b'd',
-            l1,
-            l2,
-            l3,
-            l4,
-            b'w',
-            lsn @ ..,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-        ] = head
-        else {
-            return Self::parse_any(bytes, at);
-        };
-        let length = usize::try_from(u32::from_be_bytes([*l1, *l2, *l3, *l4])).ok();
-        let message = length
-            .and_then(|length| length.checked_sub(FRAME_HEAD_BYTES - 1))
-            .and_then(|length| rest.get(..length));
-        let Some(message) = message else {
-            return Self::parse_any(bytes, at);
-        };
-        Ok(Self {
-            lsn: Lsn(u64::from_be_bytes(*lsn)),
-            message,
-            around: bytes,
-            at,
-            bytes: FRAME_HEAD_BYTES + message.len(),
-        })
-    }
-
-    /// The same, field by field, to say which of them is wrong.
-    #[cold]
-    fn parse_any(bytes: &'a [u8], at: usize) -> Result<Self, Malformed> {
-        let not_a_frame = |malformed: Malformed| Malformed {
-            kind: DecodeErrorKind::Frame,
-            ..malformed
-        };
-        let mut reader = Reader::new(bytes);
-        let copy_data = reader.u8("CopyData").map_err(not_a_frame)?;
-        let length = reader.u32("CopyData length").map_err(not_a_frame)?;
-        let xlog_data = reader.u8("XLogData").map_err(not_a_frame)?;
-        let message_bytes = usize::try_from(length)
-            .ok()
-            .and_then(|n| n.checked_sub(FRAME_HEAD_BYTES - 1));
-        let (b'd', b'w', Some(message_bytes)) = (copy_data, xlog_data, message_bytes) else {
-            return Err(reader.malformed(DecodeErrorKind::Frame, "CopyData with XLogData"));
-        };
-        let lsn = Lsn(reader.u64("WAL start").map_err(not_a_frame)?);
-        reader.u64("WAL end").map_err(not_a_frame)?;
-        reader.i64("server clock").map_err(not_a_frame)?;
-        let message = reader
-            .bytes(message_bytes, "message")
-            .map_err(not_a_frame)?;
-        Ok(Self {
-            lsn,
-            message,
-            around: bytes,
-            at,
-            bytes: reader.offset(),
-        })
     }
 }
 
@@ -753,8 +639,5 @@ pub(crate) fn out_of_sequence(detail: &str) -> Halt {
         detail: detail.into(),
     })
 }
-
-/// `CopyData`'s and `XLogData`'s fields in front of a message.
-const FRAME_HEAD_BYTES: usize = 30;
 
 const SAVED_VERSION: u8 = 1;

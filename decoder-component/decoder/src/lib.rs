@@ -18,6 +18,7 @@ mod decoder;
 mod envelope;
 mod error;
 mod facts;
+mod frame;
 mod hash;
 pub mod inspection;
 mod json;

@@ -1,7 +1,8 @@
 //! Logical messages: what `pg_logical_emit_message` wrote, as an event.
 
-use crate::decoder::{Call, Decoder, Frame, Halt};
-use crate::envelope::{Source, SourceFacts};
+use crate::decoder::{Call, Decoder, Halt};
+use crate::envelope::{SourceFacts, write_source};
+use crate::frame::Frame;
 use crate::json;
 use crate::lsn::Lsn;
 use crate::message::Logical;
@@ -60,12 +61,11 @@ impl Decoder {
         crate::envelope::write_i64(call.now_us.div_euclid(1000), call.records);
         call.records.extend_from_slice(b",\"source\":");
         let source_start = call.records.len();
-        let mut pieces = Source::default();
-        pieces.prepare(&source, &self.options);
-        pieces.write(
+        write_source(
+            &source,
             b"\"schema\":\"\",\"table\":\"\"",
-            itoa::Buffer::new().format(frame.lsn.0).as_bytes(),
-            format,
+            frame.lsn,
+            &self.options,
             call.records,
         );
         event.parts.source = source_start..call.records.len();
@@ -116,7 +116,6 @@ impl Decoder {
             transaction.advance_message(events);
         } else {
             self.source_facts.last_commit = Some(lsn);
-            self.source_stale = true;
         }
         Ok(())
     }

@@ -14,8 +14,9 @@
 //! transaction: the server sends them once for it, though a subtransaction may be the first to need
 //! them, and be rolled back.
 
-use crate::decoder::{Call, Decoder, Frame, Halt, out_of_sequence};
+use crate::decoder::{Call, Decoder, Halt, out_of_sequence};
 use crate::error::DecodeErrorKind;
+use crate::frame::Frame;
 use crate::limits::GID_BYTES_MAX;
 use crate::lsn::Lsn;
 use crate::message::{self as protocol_1, Tuples, parse_timestamp};
