@@ -64,6 +64,8 @@ class Bench:
         self.sections: list[Section] = []
         self.failures: list[str] = []
         """What of ours did not do its work."""
+        self.facts: dict[str, object] = {}
+        """What the report says besides."""
 
     def take(self, what: str, measure: Callable[[], Section]) -> None:
         """Measures something of ours, and shows it."""
@@ -75,6 +77,21 @@ class Bench:
             return
         self.sections.append(section)
         print(f"\n## {section.title}\n", section.text, sep="\n", flush=True)
+        self.keep()
+
+    def keep(self) -> None:
+        """Writes what there is so far: a run that is broken off leaves that."""
+        report = self.facts | {
+            "ended": datetime.now(UTC).isoformat(timespec="minutes"),
+            "rounds": self.rounds,
+            "clients": [dataclasses.asdict(client) for client in self.clients],
+            "left_out": self.programs.left_out,
+            "failures": self.failures,
+            "sections": [dataclasses.asdict(section) for section in self.sections],
+            "runs": [{"where": where, **dataclasses.asdict(run)} for where, run in self.runs],
+        }
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        REPORT.write_text(text + "\n", encoding="utf-8")
 
     def failed(self, client: Client, what: str, why: str) -> None:
         """Goes on, and says so at the end."""
@@ -224,6 +241,17 @@ def main() -> int:
         programs = Programs(place)
         programs.install(clients)
         bench = Bench(programs, clients, effort.rounds)
+        bench.facts = {
+            "began": began.isoformat(timespec="minutes"),
+            "command": "python -m bench " + " ".join(sys.argv[1:]),
+            "commit": commit(),
+            "machine": machine(),
+            "versions": {
+                "PostgreSQL": place.run("postgres", "SHOW server_version")[0][0],
+                "Python": programs.python_version().removeprefix("Python "),
+                **versions(),
+            },
+        }
         print(f"# This project and its peers\n\n{began:%Y-%m-%d %H:%M} UTC\n")
         print("\n".join(f"- {client.name}: {client.does}" for client in bench.clients))
         for name, reason in programs.left_out.items():
@@ -247,29 +275,9 @@ def main() -> int:
         for name, section in SECTIONS.items():
             if name in parts:
                 bench.take(name, partial(section, programs, effort))
-        report = {
-            "began": began.isoformat(timespec="minutes"),
-            "ended": datetime.now(UTC).isoformat(timespec="minutes"),
-            "command": "python -m bench " + " ".join(sys.argv[1:]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": {
-                "PostgreSQL": place.run("postgres", "SHOW server_version")[0][0],
-                "Python": programs.python_version().removeprefix("Python "),
-                **versions(),
-            },
-            "rounds": effort.rounds,
-            "clients": [dataclasses.asdict(client) for client in bench.clients],
-            "left_out": programs.left_out,
-            "failures": bench.failures,
-        }
     figures = [figure for section in bench.sections for figure in section.figures]
     print("\n## Beside what is promised\n", figures_table(figures), sep="\n")
-    report |= {
-        "sections": [dataclasses.asdict(section) for section in bench.sections],
-        "runs": [{"where": where, **dataclasses.asdict(run)} for where, run in bench.runs],
-    }
-    REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    bench.keep()
     print(f"\nEvery run is in {REPORT.relative_to(REPOSITORY)}.")
     for failure in bench.failures:
         say(f"failed: {failure}")
